@@ -1,0 +1,45 @@
+"""Another scorer's relevance less a penalty for being like what the user consumed last.
+
+The strongest simple rule against boredom (Carbonell and Goldstein 1998, MMR, with the recent history in the place of
+the list): score_i - w · mean cosine(content of i, content of the last W consumed items). One weight for everybody,
+tuned in the training simulator; a learned policy has to be held against it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rec_platform.policies.policy import Scorer, Scores
+from rec_platform.policies.scorers.export import ScorerExport
+from rec_platform.types import Float32, Observation
+
+
+@dataclass(frozen=True, slots=True)
+class DiverseScorer:
+    """Attributes:
+    base: gives the relevance.
+    item_features: float32 [N, D] content features.
+    weight: w ≥ 0.
+    window: W, how many of the newest history entries count.
+    """
+
+    base: Scorer
+    item_features: Float32
+    weight: float
+    window: int = 10
+
+    def score(self, observation: Observation) -> Scores:
+        base = self.base.score(observation)
+        unit = self.item_features / np.maximum(np.linalg.norm(self.item_features, axis=1, keepdims=True), 1e-8)
+        history = observation.history[:, -self.window :]
+        consumed = (observation.history_feedback[:, -self.window :] > 0) & (history >= 0)
+        mean = (unit[history] * consumed[..., None]).sum(axis=1) / np.maximum(consumed.sum(axis=1), 1)[:, None]
+        similarity = np.take_along_axis((mean @ unit.T).astype(np.float32), observation.candidates, axis=1)
+        return Scores(base.values - np.float32(self.weight) * similarity)
+
+    def export(self) -> ScorerExport:
+        inner = self.base.export()  # type: ignore[attr-defined]
+        spec = {"kind": "diverse", "weight": self.weight, "window": self.window, "base": inner.spec}
+        return ScorerExport(spec, {**inner.arrays, "content": self.item_features}, inner.files)

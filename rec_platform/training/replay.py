@@ -1,0 +1,49 @@
+"""A replay buffer of columns: one preallocated array a column, oldest rows overwritten first."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rec_platform.errors import InputError
+
+
+class ColumnarReplay:
+    """Uniform replay.
+
+    Args:
+        capacity: rows kept; memory is ``capacity`` times the bytes of a row, allocated at the first `add`.
+        seed: of the draws.
+    """
+
+    def __init__(self, capacity: int, seed: int) -> None:
+        if capacity < 1:
+            raise InputError("algorithm.replay_capacity", f"{capacity} is below 1")
+        self.capacity = capacity
+        self.columns: dict[str, np.ndarray] = {}
+        self.added = 0
+        self.rng = np.random.default_rng(seed)
+
+    def __len__(self) -> int:
+        return min(self.added, self.capacity)
+
+    def add(self, columns: dict[str, np.ndarray]) -> None:
+        """Add rows; of more than ``capacity`` only the last are kept."""
+        rows = len(next(iter(columns.values())))
+        if not self.columns:
+            self.columns = {n: np.zeros((self.capacity, *c.shape[1:]), dtype=c.dtype) for n, c in columns.items()}
+        kept = min(rows, self.capacity)
+        where = (self.added + rows - kept + np.arange(kept)) % self.capacity
+        for name, column in columns.items():
+            self.columns[name][where] = column[rows - kept :]
+        self.added += rows
+
+    def sample(self, rows: int) -> dict[str, np.ndarray]:
+        """``rows`` drawn uniformly with replacement.
+
+        Raises:
+            InputError: the buffer is empty.
+        """
+        if not len(self):
+            raise InputError("algorithm.replay_capacity", "the buffer is empty")
+        pick = self.rng.integers(0, len(self), rows)
+        return {name: column[pick] for name, column in self.columns.items()}
