@@ -41,7 +41,11 @@ class Catalog:
             raise InputError("items", "the catalogue is empty", "give at least one item")
         if len(set(self.item_ids)) != n:
             raise InputError("items.item_id", "ids repeat", "each item may stand once in the catalogue")
-        if self.features.shape != (n, len(self.feature_names)) or self.popularity.shape != (n,) or len(self.titles) != n:
+        if (
+            self.features.shape != (n, len(self.feature_names))
+            or self.popularity.shape != (n,)
+            or len(self.titles) != n
+        ):
             raise InputError("items", "titles, features and popularity must have one row an item")
 
     def __len__(self) -> int:

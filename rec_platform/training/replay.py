@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from rec_platform.errors import InputError
@@ -47,3 +49,24 @@ class ColumnarReplay:
             raise InputError("algorithm.replay_capacity", "the buffer is empty")
         pick = self.rng.integers(0, len(self), rows)
         return {name: column[pick] for name, column in self.columns.items()}
+
+    def get_state(self) -> dict[str, Any]:
+        """The rows, the count and the generator, as arrays and JSON values."""
+        filled = {name: column[: len(self)] for name, column in self.columns.items()}
+        return {"columns": filled, "added": self.added, "rng": self.rng.bit_generator.state}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Put back what `get_state` took.
+
+        Raises:
+            InputError: the state is of a buffer of another capacity.
+        """
+        rows = min(state["added"], self.capacity)
+        if any(len(column) != rows for column in state["columns"].values()):
+            raise InputError("algorithm.replay_capacity", "the checkpoint's buffer is of another size")
+        self.columns = {}
+        for name, column in state["columns"].items():
+            self.columns[name] = np.zeros((self.capacity, *column.shape[1:]), dtype=column.dtype)
+            self.columns[name][:rows] = column
+        self.added = int(state["added"])
+        self.rng.bit_generator.state = state["rng"]

@@ -74,3 +74,9 @@ class DotNetwork(nn.Module):
         vectors = self.vectors()
         query = self.query(self.state(obs, vectors))
         return torch.addmm(self.bias, query[:, :-1], vectors.T) + query[:, -1:]
+
+    def pair_logits(self, obs: dict[str, Tensor], items: Tensor) -> Tensor:
+        """Logits [B] of one item a row, int64 [B], without scoring the catalogue."""
+        vectors = self.vectors()
+        query = self.query(self.state(obs, vectors))
+        return (query[:, :-1] * vectors[items]).sum(1) + query[:, -1] + self.bias[items]

@@ -1,0 +1,68 @@
+"""The command `rec-platform`. Commands are imported when they are called: `--help` needs neither Ray nor torch."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import typer
+from rich.console import Console
+
+from rec_platform.cli import evaluate, ingest, models, quickstart, serve, train
+from rec_platform.errors import InputError
+
+BAD_INPUT = 2
+FAILED = 1
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Reinforcement-learning recommenders, from interaction logs to a live service.",
+)
+app.command("quickstart")(quickstart.quickstart)
+app.command("ingest")(ingest.ingest)
+app.command("train")(train.train)
+app.add_typer(evaluate.app, name="evaluate")
+app.add_typer(models.app, name="models")
+app.command("serve")(serve.serve)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command and exit: 0 done, 1 failed, 2 bad input."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run one command; its exit code."""
+    errors = Console(stderr=True)
+    try:
+        code = app(arguments, standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except InputError as error:
+        errors.print(f"[bold red]error:[/] {_plain(error)}", highlight=False)
+        return BAD_INPUT
+    except click.ClickException as error:
+        error.show()
+        return BAD_INPUT
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        errors.print("stopped")
+        return 130
+    except Exception as error:
+        errors.print(f"[bold red]failed:[/] {type(error).__name__}: {_plain(error)}", highlight=False)
+        errors.print("run again with REC_PLATFORM_DEBUG=1 to see where", style="dim")
+        if _debugging():
+            raise
+        return FAILED
+
+
+def _plain(error: Exception) -> str:
+    return str(error).replace("[", "\\[")
+
+
+def _debugging() -> bool:
+    import os
+
+    return bool(os.environ.get("REC_PLATFORM_DEBUG"))

@@ -1,0 +1,75 @@
+"""What commands print: people read tables and progress on stderr, programs one JSON object on the last line of stdout."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from rec_platform.evaluation.rollout import Estimate, Rollout
+
+console = Console(stderr=True)
+"""Progress and remarks."""
+
+stdout = Console()
+"""Results."""
+
+
+def print_json(content: dict[str, Any]) -> None:
+    """One line; numbers that are not finite become null."""
+    print(json.dumps(_finite(content)), flush=True)
+
+
+def _finite(node: Any) -> Any:
+    if isinstance(node, float) and not math.isfinite(node):
+        return None
+    if isinstance(node, dict):
+        return {key: _finite(value) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [_finite(value) for value in node]
+    return node
+
+
+def rollout_table(rollouts: dict[str, Rollout], title: str) -> Table:
+    """Policies side by side, best return first, each with its 95 % interval."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("policy")
+    for name in ("return", "95 % interval", "slates", "clicks", "coverage"):
+        table.add_column(name, justify="right")
+    for name, result in sorted(rollouts.items(), key=lambda pair: -pair[1].returns.mean()):
+        value = Estimate.of(result.returns)
+        table.add_row(
+            name,
+            f"{value.mean:.2f}",
+            f"{value.lower:.2f} … {value.upper:.2f}",
+            f"{result.lengths.mean():.1f}",
+            f"{result.clicks.mean():.1f}",
+            f"{result.coverage:.1%}",
+        )
+    return table
+
+
+@contextmanager
+def training_bar(total: int, label: str) -> Iterator[Any]:
+    """A bar for environment steps; yields a function that takes each `training.trainer.Progress`."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[figures]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=not console.is_terminal) as bar:
+        task = bar.add_task(label, total=total, figures="")
+
+        def update(line: Any) -> None:
+            figures = f"return {line.episode_return:8.2f}  {line.steps_per_second:,.0f} steps/s"
+            bar.update(task, completed=min(line.env_steps, total), figures=figures)
+
+        yield update

@@ -1,0 +1,65 @@
+"""`rec-platform train`: one experiment, from its YAML to a registered model version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rec_platform.cli.output import console, print_json, rollout_table, stdout, training_bar
+from rec_platform.errors import InputError
+from rec_platform.registry.home import platform_home
+
+
+def train(
+    experiment: Annotated[Path, typer.Argument(help="An experiment's YAML file.")],
+    set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    home: Annotated[Path | None, typer.Option(help="State folder; default $REC_PLATFORM_HOME.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write an HTML report here.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")] = False,
+) -> None:
+    """Train a recommender, judge it on fresh simulated users, and register it."""
+    from rec_platform.training.experiment import read_experiment
+
+    checked = read_experiment(experiment, set_ or [])
+    where = platform_home(home)
+    if report is not None and report.is_dir():
+        raise InputError("--report", f"{report} is a folder", "name a file, e.g. report.html")
+
+    from rec_platform.evaluation.report import write_report
+    from rec_platform.training.run import run_experiment
+
+    with training_bar(checked.stop.env_steps, checked.name) as bar:
+        run = run_experiment(
+            checked, where, resume=resume, on_phase=lambda words: console.print(f"· {words}"), on_progress=bar
+        )
+    if report is not None:
+        write_report(report, title=checked.name, rollouts=run.rollouts, curves={checked.name: run.trained.curve},
+                     fit=run.world.fit)  # fmt: skip
+    last = run.trained.curve[-1]
+    if json_:
+        print_json(
+            {
+                "model": f"{checked.name}@{run.version}",
+                "env_steps": run.env_steps,
+                "cpu_seconds": last.cpu_seconds,
+                "wall_seconds": last.wall_seconds,
+                "evaluation": evaluation_json(run),
+            }
+        )
+        return
+    stdout.print(rollout_table(run.rollouts, f"{checked.evaluation.users} fresh users"))
+    stdout.print(
+        f"registered as [bold]{checked.name}@{run.version}[/] after {run.env_steps:,} slates, "
+        f"{last.cpu_seconds:.0f} CPU-seconds"
+    )
+
+
+def evaluation_json(run: Any) -> dict[str, Any]:
+    """The rollouts by policy, and the tuned weight of the diversity baseline where there is one."""
+    content: dict[str, Any] = {"policies": {name: result.to_dict() for name, result in run.rollouts.items()}}
+    if run.tuning:
+        content["diversity_weight"] = run.tuning.best
+    return content

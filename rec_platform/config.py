@@ -1,0 +1,102 @@
+"""From a YAML file to a checked configuration, with errors that name the key and the nearest known one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from rec_platform.errors import InputError, did_you_mean
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping at the top of a YAML file.
+
+    Raises:
+        InputError: no such file, not YAML, or not a mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(str(path), f"cannot be read: {error.strerror}", "give the path of a YAML file") from None
+    except UnicodeDecodeError:
+        raise InputError(str(path), "is not UTF-8 text", "give the path of a YAML file") from None
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(str(path), f"is not YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise InputError(str(path), "has no keys at its top", "write it as `key: value` lines")
+    return content
+
+
+def override(content: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
+    """The mapping with ``section.key=value`` assignments applied; values are read as YAML.
+
+    Raises:
+        InputError: an assignment without ``=``, or through something that is no section.
+    """
+    content = dict(content)
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not equals or not key:
+            raise InputError("--set", f"'{assignment}' is not section.key=value")
+        at = content
+        *path, last = key.strip().split(".")
+        for name in path:
+            below = at.get(name)
+            if below is not None and not isinstance(below, dict):
+                raise InputError("--set", f"'{name}' in '{key}' is a value, not a section")
+            at[name] = dict(below or {})
+            at = at[name]
+        at[last] = yaml.safe_load(value)
+    return content
+
+
+def parse(model: type[Model], content: Any, where: str) -> Model:
+    """``model`` from a mapping; the first thing that is wrong becomes an `InputError` with its dotted key.
+
+    Args:
+        where: dotted key of the mapping itself, "" at the top.
+    """
+    if not isinstance(content, dict):
+        raise InputError(where or "the file", f"{content!r} is not a mapping", "write it as `key: value` lines")
+    try:
+        return model(**content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        location = [str(part) for part in first["loc"]]
+        field = ".".join(([where] if where else []) + location)
+        if first["type"] == "extra_forbidden":
+            hint = did_you_mean(location[-1], _fields_at(model, location[:-1]))
+            raise InputError(field, "is not a known key", hint) from None
+        if first["type"] == "missing":
+            raise InputError(field, "is missing", "add it") from None
+        raise InputError(field, f"{first['msg']}, got {first.get('input')!r}") from None
+    except TypeError as error:
+        raise InputError(where or "the file", str(error)) from None
+
+
+def _fields_at(model: type[BaseModel], path: list[str]) -> list[str]:
+    """The field names of the model nested at ``path``; [] where it cannot be told."""
+    for name in path:
+        field = model.model_fields.get(name)
+        annotation = field.annotation if field else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return list(model.model_fields)
+
+
+def choose(kinds: dict[str, type[Model]], content: Any, where: str) -> Model:
+    """One of several models, told apart by the key ``kind``."""
+    if not isinstance(content, dict) or "kind" not in content:
+        raise InputError(f"{where}.kind", "is missing", "one of: " + ", ".join(kinds))
+    kind = content["kind"]
+    if kind not in kinds:
+        raise InputError(f"{where}.kind", f"'{kind}' is unknown", did_you_mean(str(kind), kinds))
+    return parse(kinds[kind], {name: value for name, value in content.items() if name != "kind"}, where)

@@ -1,0 +1,179 @@
+"""Each user's responses in time order, flat and ready for vectorised windows.
+
+The tie rule, stated once: a user's events are sorted by (timestamp, item_id). Events of one item at one timestamp are
+one entry (a click and the purchase that came of it), which is negative where any of them is: so a repeated row counts
+once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from rec_platform.data.catalog import Catalog
+from rec_platform.data.dataset import Dataset
+from rec_platform.data.feedback import FeedbackRule
+from rec_platform.errors import InputError
+from rec_platform.types import Float32, Int32
+
+
+@dataclass(frozen=True)
+class Histories:
+    """Events of U users; the events of user row u are ``offsets[u]:offsets[u + 1]``, oldest first.
+
+    An event's *position* is its number within its user, from 0.
+
+    Attributes:
+        user_ids: U ids, in order of id.
+        offsets: int64 [U + 1].
+        items: int32 [rows] catalogue indices.
+        feedback: float32 [rows] +1 or -1.
+        timestamps: int64 [rows] microseconds since 1970, UTC.
+    """
+
+    user_ids: tuple[str, ...]
+    offsets: NDArray[np.int64]
+    items: Int32
+    feedback: Float32
+    timestamps: NDArray[np.int64]
+
+    @staticmethod
+    def build(dataset: Dataset, catalog: Catalog, rule: FeedbackRule | None = None) -> Histories:
+        """The events of ``dataset`` that ``rule`` (its own where None) calls positive or negative.
+
+        Items that are not in ``catalog`` are left out; so are users without an event.
+        """
+        log = dataset.interactions
+        feedback = (rule or dataset.feedback_rule).column(log["event"], log["value"])
+        items = catalog_indices(log["item_id"], catalog)
+        kept = (feedback != 0) & (items >= 0)
+        names = log["user_id"].combine_chunks().dictionary_encode()
+        distinct = np.asarray(names.dictionary.to_pylist(), dtype=object)
+        by_name = np.argsort(distinct)
+        rank = np.empty(len(by_name), dtype=np.int64)
+        rank[by_name] = np.arange(len(by_name))
+        return Histories.from_events(
+            user_ids=tuple(distinct[by_name]),
+            users=rank[names.indices.to_numpy()[kept]],
+            items=items[kept],
+            feedback=feedback[kept],
+            timestamps=log["timestamp"].cast(pa.int64()).to_numpy()[kept],
+            catalog=catalog,
+        )
+
+    @staticmethod
+    def from_events(
+        *,
+        user_ids: tuple[str, ...],
+        users: NDArray[np.int64],
+        items: Int32,
+        feedback: Float32,
+        timestamps: NDArray[np.int64],
+        catalog: Catalog,
+    ) -> Histories:
+        """Sort events given in any order, all [rows]; ``users`` indexes ``user_ids``."""
+        item_rank = np.empty(len(catalog), dtype=np.int64)
+        item_rank[np.argsort(np.asarray(catalog.item_ids, dtype=object))] = np.arange(len(catalog))
+        # The feedback comes last, so that the first of a repeated (user, timestamp, item) is its least one.
+        order = np.lexsort((feedback, item_rank[items], timestamps, users))
+        users, items, feedback, timestamps = users[order], items[order], feedback[order], timestamps[order]
+        first = np.ones(len(users), dtype=bool)
+        first[1:] = (np.diff(users) != 0) | (np.diff(timestamps) != 0) | (np.diff(items) != 0)
+        users, items, feedback, timestamps = users[first], items[first], feedback[first], timestamps[first]
+        counts = np.bincount(users, minlength=len(user_ids))
+        present = counts > 0
+        return Histories(
+            user_ids=tuple(name for name, kept in zip(user_ids, present, strict=True) if kept),
+            offsets=np.concatenate(([0], np.cumsum(counts[present]))).astype(np.int64),
+            items=items.astype(np.int32),
+            feedback=feedback.astype(np.float32),
+            timestamps=timestamps.astype(np.int64),
+        )
+
+    def __len__(self) -> int:
+        return len(self.user_ids)
+
+    @cached_property
+    def counts(self) -> NDArray[np.int64]:
+        """Int64 [U]: events of each user."""
+        return np.diff(self.offsets)
+
+    @cached_property
+    def user_of_event(self) -> NDArray[np.int64]:
+        """Int64 [rows]: the user row of each event."""
+        return np.repeat(np.arange(len(self)), self.counts)
+
+    @cached_property
+    def positions(self) -> NDArray[np.int64]:
+        """Int64 [rows]: the position of each event within its user."""
+        return np.arange(len(self.items)) - np.repeat(self.offsets[:-1], self.counts)
+
+    def window(self, users: NDArray, ends: NDArray, length: int) -> tuple[Int32, Float32]:
+        """The last ``length`` events of each user strictly before position ``ends``.
+
+        Args:
+            users: int [B] user rows.
+            ends: int [B] from 0 (no history) to the user's count (all of it).
+
+        Returns:
+            history int32 [B, length] and feedback float32 [B, length], newest last, padded at the left with -1 and 0.
+
+        Raises:
+            InputError: a user row or an end is out of range.
+        """
+        users, ends = np.asarray(users, dtype=np.int64), np.asarray(ends, dtype=np.int64)
+        if users.size and not (users.min() >= 0 and users.max() < len(self)):
+            raise InputError("users", f"a user row is outside 0..{len(self) - 1}")
+        if ends.size and not (ends.min() >= 0 and (ends <= self.counts[users]).all()):
+            raise InputError("ends", "an end is below 0 or past the user's last event")
+        start = self.offsets[users][:, None]
+        index = start + ends[:, None] + np.arange(-length, 0)[None, :]
+        inside = index >= start
+        if not len(self.items):
+            return np.full(index.shape, -1, dtype=np.int32), np.zeros(index.shape, dtype=np.float32)
+        index = np.where(inside, index, 0)
+        history = np.where(inside, self.items[index], np.int32(-1))
+        return history, np.where(inside, self.feedback[index], np.float32(0))
+
+    def examples(
+        self, users: NDArray | None = None, min_history: int = 0
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Every event as a thing to predict: user rows int64 [n] and positions int64 [n].
+
+        Its history is ``window(rows, positions, L)``; it is ``items[offsets[rows] + positions]``.
+
+        Args:
+            users: user rows to take, distinct; all where None.
+            min_history: leave out events with fewer events before them.
+        """
+        wanted = np.ones(len(self), dtype=bool)
+        if users is not None:
+            wanted[:] = False
+            wanted[np.asarray(users, dtype=np.int64)] = True
+        kept = wanted[self.user_of_event] & (self.positions >= min_history)
+        return self.user_of_event[kept], self.positions[kept]
+
+    def select(self, users: NDArray) -> Histories:
+        """The histories of some users (int rows or bool mask), in the order given."""
+        rows = np.arange(len(self))[np.asarray(users)]
+        counts = self.counts[rows]
+        offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+        index = np.repeat(self.offsets[rows] - offsets[:-1], counts) + np.arange(offsets[-1])
+        return Histories(
+            user_ids=tuple(self.user_ids[row] for row in rows),
+            offsets=offsets,
+            items=self.items[index],
+            feedback=self.feedback[index],
+            timestamps=self.timestamps[index],
+        )
+
+
+def catalog_indices(item_ids: pa.ChunkedArray | pa.Array, catalog: Catalog) -> Int32:
+    """Catalogue indices int32 [rows] of a column of ids, -1 for an unknown one."""
+    rows = pc.index_in(item_ids, value_set=pa.array(catalog.item_ids, pa.string()))
+    return pc.fill_null(rows, -1).to_numpy(zero_copy_only=False).astype(np.int32)

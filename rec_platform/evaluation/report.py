@@ -1,0 +1,149 @@
+"""An HTML report in one file: policies side by side, learning curves, and what is known of the simulator."""
+
+from __future__ import annotations
+
+import html
+import io
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import matplotlib
+import numpy as np
+
+from rec_platform.evaluation.rollout import Estimate, Rollout
+
+matplotlib.use("Agg")
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; color: #1c2430 }
+h1 { font-size: 1.6rem } h2 { font-size: 1.15rem; margin-top: 2.2rem }
+table { border-collapse: collapse; width: 100% } th, td { padding: .35rem .6rem; text-align: right }
+th:first-child, td:first-child { text-align: left } tr + tr { border-top: 1px solid #dde3ea }
+p.note { color: #56616f } svg { max-width: 100%; height: auto }
+"""
+
+
+class CurvePoint(Protocol):
+    """One point of a learning curve (`training.trainer.Progress` is one)."""
+
+    @property
+    def env_steps(self) -> int: ...
+
+    @property
+    def episode_return(self) -> float: ...
+
+
+def write_report(
+    path: Path,
+    *,
+    title: str,
+    rollouts: Mapping[str, Rollout],
+    curves: Mapping[str, Sequence[CurvePoint]],
+    fit: Mapping[str, Any] | None = None,
+    notes: Sequence[str] = (),
+) -> None:
+    """Write the report beside ``path`` and rename it there.
+
+    Args:
+        rollouts: by policy, all on the same users.
+        curves: by training run.
+        fit: quality of the simulators' fits, by simulator.
+        notes: sentences for the reader.
+    """
+    parts = [
+        "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
+        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head><body><h1>{html.escape(title)}</h1>",
+        "<h2>Policies on fresh simulated users</h2>",
+        _rollout_table(rollouts),
+        "<p class='note'>Mean over users with its 95&nbsp;% interval; one session a user, the same users for all.</p>",
+        _bars(rollouts),
+    ]
+    if any(curves.values()):
+        parts += ["<h2>Learning curves</h2>", _curves(curves)]
+        parts.append("<p class='note'>Return of finished sessions while exploring, in the training simulator.</p>")
+    if fit:
+        parts += ["<h2>Fit of the simulated users to the log</h2>", _fit_table(fit)]
+        parts.append(
+            "<p class='note'>On the latest events of each user. A log lacks what its users never chose, so a simulator "
+            "fitted to it says little of items that nobody picked. Whoever writes the rule by which users leave decides "
+            "how much there is to gain over greed.</p>"
+        )
+    parts += [f"<p class='note'>{html.escape(note)}</p>" for note in notes]
+    parts.append("</body></html>")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".new")
+    beside.write_text("\n".join(parts), encoding="utf-8")
+    os.replace(beside, path)
+
+
+def _rollout_table(rollouts: Mapping[str, Rollout]) -> str:
+    head = "".join(f"<th>{name}</th>" for name in ("policy", "return", "95 % interval", "slates", "clicks", "coverage"))
+    rows = []
+    for name, result in _best_first(rollouts):
+        value = Estimate.of(result.returns)
+        cells = (
+            html.escape(name),
+            f"{value.mean:.2f}",
+            f"{value.lower:.2f} … {value.upper:.2f}",
+            f"{result.lengths.mean():.1f}",
+            f"{result.clicks.mean():.1f}",
+            f"{result.coverage:.1%}",
+        )
+        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
+
+
+def _fit_table(fit: Mapping[str, Any]) -> str:
+    figures = sorted({key for report in fit.values() for key, value in report.items() if isinstance(value, int | float)})
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in ("simulator", *figures))
+    rows = [
+        f"<tr><td>{html.escape(name)}</td>" + "".join(f"<td>{_number(report.get(f))}</td>" for f in figures) + "</tr>"
+        for name, report in fit.items()
+    ]
+    return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def _best_first(rollouts: Mapping[str, Rollout]) -> list[tuple[str, Rollout]]:
+    return sorted(rollouts.items(), key=lambda pair: -pair[1].returns.mean())
+
+
+def _bars(rollouts: Mapping[str, Rollout]) -> str:
+    from matplotlib.figure import Figure
+
+    names = [name for name, _ in _best_first(rollouts)][::-1]
+    values = [Estimate.of(rollouts[name].returns) for name in names]
+    figure = Figure(figsize=(8, 0.4 * len(names) + 0.9))
+    axes = figure.subplots()
+    axes.barh(names, [v.mean for v in values], xerr=[1.96 * v.stderr for v in values], color="#4c78a8")
+    axes.set_xlabel("return of a session")
+    return _svg(figure)
+
+
+def _curves(curves: Mapping[str, Sequence[CurvePoint]]) -> str:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 3.4))
+    axes = figure.subplots()
+    for name, points in curves.items():
+        steps = np.array([p.env_steps for p in points], dtype=float)
+        returns = np.array([p.episode_return if p.episode_return is not None else np.nan for p in points], dtype=float)
+        axes.plot(steps, returns, label=name, linewidth=1.4)
+    axes.set_xlabel("simulated slates")
+    axes.set_ylabel("return of a session")
+    axes.legend(frameon=False)
+    return _svg(figure)
+
+
+def _svg(figure: Any) -> str:
+    figure.tight_layout()
+    text = io.StringIO()
+    figure.savefig(text, format="svg")
+    return text.getvalue()[text.getvalue().index("<svg") :]

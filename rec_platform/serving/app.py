@@ -1,0 +1,52 @@
+"""The service on Ray Serve: one ingress deployment, the model in its process, requests decided in small batches.
+
+``rec_platform.serving.app:build`` is the import path for Serve YAML files. Keep this module thin: Serve pickles
+its class by value.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray import serve
+from ray.serve import Application
+
+from rec_platform.serving.problems import Problem
+from rec_platform.serving.routes import create_app
+from rec_platform.serving.runtime import ServiceRuntime
+from rec_platform.serving.settings import ServiceSettings, parse
+
+DEPLOYMENT = "recommender"
+
+
+@serve.deployment(name=DEPLOYMENT, max_ongoing_requests=256, graceful_shutdown_timeout_s=10)
+@serve.ingress()
+class Recommender:
+    """One replica."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.runtime = ServiceRuntime(parse(ServiceSettings, settings, "args"))
+        self.runtime.decide = self.decide
+
+    def __serve_build_asgi_app__(self) -> Any:
+        return create_app(self.runtime)
+
+    async def reconfigure(self, user_config: Any) -> None:
+        """A new ``user_config``; never raises, since Serve would take the replica down."""
+        await self.runtime.configure(user_config)
+
+    @serve.batch(max_batch_size=32, batch_wait_timeout_s=0.0)
+    async def decide(self, asks: list[Any]) -> list[Any]:
+        """What came in while the batch before was decided is decided together."""
+        return await self.runtime.decide_batch(asks)
+
+    async def check_health(self) -> None:
+        """Serve replaces a replica whose store cannot write any more."""
+        if not self.runtime.store.alive:
+            raise Problem("not-ready", "the event store cannot write")
+
+
+def build(args: dict[str, Any]) -> Application:
+    """The application, from the ``args`` of a Serve YAML file (`ServiceSettings`)."""
+    parse(ServiceSettings, args, "args")
+    return Recommender.bind(args)  # type: ignore[attr-defined]

@@ -1,0 +1,84 @@
+"""What is needed to start the service: a Serve YAML file with the command line's changes on top."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from rec_platform.errors import InputError
+from rec_platform.registry import platform_home
+from rec_platform.serving.serve_yaml import read_serve_yaml
+from rec_platform.serving.settings import LiveSettings, ServiceSettings, parse
+
+IMPORT_PATH = "rec_platform.serving.app:build"
+DEPLOYMENT = "recommender"
+
+
+@dataclass(frozen=True, slots=True)
+class ServeConfig:
+    """One service on one machine.
+
+    Attributes:
+        model: ``NAME``, ``NAME@ALIAS`` or ``NAME@VERSION``.
+        host: where to listen; 127.0.0.1 unless said otherwise.
+        port: where to listen; 0 takes a free one.
+        settings: of the replicas.
+        name: of the Serve application.
+        deployment: options of the deployment, such as ``num_replicas``.
+    """
+
+    model: str
+    host: str = "127.0.0.1"
+    port: int = 8000
+    settings: ServiceSettings = field(default_factory=ServiceSettings)
+    name: str = "rec_platform"
+    deployment: dict[str, Any] = field(default_factory=dict)
+
+    @staticmethod
+    def load(path: Path) -> ServeConfig:
+        """Read a Serve YAML file with one application, ours.
+
+        Raises:
+            InputError: the file is not one, with the dotted key.
+        """
+        values = read_serve_yaml(path)
+        applications = values["applications"]
+        if len(applications) != 1 or applications[0].get("import_path") != IMPORT_PATH:
+            raise InputError(f"{path}.applications", f"must hold one application with import_path {IMPORT_PATH}")
+        application = applications[0]
+        options: dict[str, Any] = {}
+        for number, deployment in enumerate(application.get("deployments", [])):
+            if deployment["name"] != DEPLOYMENT:
+                where = f"{path}.applications[0].deployments[{number}].name"
+                raise InputError(where, f"'{deployment['name']}' is unknown", f"the only deployment is '{DEPLOYMENT}'")
+            options = {key: value for key, value in deployment.items() if key != "name"}
+        live = parse(LiveSettings, options.pop("user_config", {}), f"{path}: user_config")
+        http = values.get("http_options", {})
+        return ServeConfig(
+            model=live.model,
+            host=http.get("host", "127.0.0.1"),
+            port=http.get("port", 8000),
+            settings=parse(ServiceSettings, application.get("args", {}), f"{path}: args"),
+            name=application.get("name", "rec_platform"),
+            deployment=options,
+        )
+
+    def changed(
+        self, *, model: str | None = None, host: str | None = None, port: int | None = None, home: Path | None = None
+    ) -> ServeConfig:
+        """The same with what is not None put in."""
+        settings = self.settings if home is None else self.settings.model_copy(update={"home": home})
+        return replace(
+            self,
+            model=self.model if model is None else model,
+            host=self.host if host is None else host,
+            port=self.port if port is None else port,
+            settings=settings,
+        )
+
+    def resolved(self) -> ServeConfig:
+        """The same with absolute paths: replicas run in another folder."""
+        token_file = self.settings.token_file
+        update = {"home": platform_home(self.settings.home), "token_file": token_file and token_file.absolute()}
+        return replace(self, settings=self.settings.model_copy(update=update))

@@ -1,0 +1,91 @@
+"""The model that serves, and how another takes its place: loaded beside, tried out, switched when whole."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Any
+
+from rec_platform.errors import InputError
+from rec_platform.registry import ModelRegistry
+from rec_platform.serving.decision_service import DecisionService
+from rec_platform.serving.settings import LiveSettings, parse
+from rec_platform.serving.store import EventStore
+
+RETRY_SECONDS = 30.0
+"""A version that failed to load is tried again after this, or at once when the alias moves."""
+
+log = logging.getLogger(__name__)
+
+
+class ModelSlot:
+    """Holds the service of the current model. Nothing here raises: what fails is told by `error`, and what served
+    before goes on serving.
+
+    Attributes:
+        service: of the current model; None until the first one is loaded.
+        error: why the wanted model is not the one that serves; None if it is.
+    """
+
+    def __init__(self, registry: ModelRegistry, store: EventStore) -> None:
+        self._registry = registry
+        self._store = store
+        self._lock = threading.Lock()
+        self._wanted: LiveSettings | None = None
+        self._current: tuple[str, int] | None = None
+        self._failed: tuple[tuple[str, int], float] | None = None
+        self.service: DecisionService | None = None
+        self.error: str | None = "no model was named yet"
+
+    @property
+    def wanted(self) -> str | None:
+        """The model asked for, as it was written."""
+        return self._wanted.model if self._wanted else None
+
+    def configure(self, user_config: Any) -> None:
+        """Take a new ``user_config`` and load what it names."""
+        try:
+            wanted = parse(LiveSettings, user_config or {}, "user_config")
+            wanted.reference  # noqa: B018 - raises where it is not one
+        except InputError as error:
+            self.error = str(error)
+            log.error("user_config refused: %s", error)
+            return
+        with self._lock:
+            self._wanted, self._failed = wanted, None
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look where the alias points, and follow it."""
+        with self._lock:
+            try:
+                self._follow()
+            except InputError as error:
+                self._report(str(error))
+            except Exception as error:  # a replica that dies of a bad model takes the service with it
+                log.exception("the model could not be loaded")
+                self._report(f"{type(error).__name__}: {error}")
+
+    def _report(self, error: str) -> None:
+        if error != self.error:
+            log.error("the model in service is kept: %s", error)
+        self.error = error
+
+    def _follow(self) -> None:
+        if self._wanted is None:
+            return
+        name, reference = self._wanted.reference
+        version = self._registry.get(name, reference)
+        key = (version.name, version.version)
+        if key == self._current:
+            if self.service is not None:
+                self.service.alias = version.alias
+            self.error = None
+            return
+        if self._failed and self._failed[0] == key and time.monotonic() - self._failed[1] < RETRY_SECONDS:
+            return
+        self._failed = (key, time.monotonic())
+        service = DecisionService(version.load(), self._store, version=str(version.version), alias=version.alias)
+        self.service, self._current, self._failed, self.error = service, key, None, None
+        log.info("serving %s version %d", *key)

@@ -1,0 +1,215 @@
+"""A replica without HTTP and without Ray: settings, store, model, and the few things that are asked of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import platform
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+import rec_platform
+from rec_platform.registry import ModelRegistry
+from rec_platform.serving.api_models import RecommendationRequest
+from rec_platform.serving.decision_service import Answer, Ask
+from rec_platform.serving.event_intake import read_events
+from rec_platform.serving.group_commit import StoreBusy
+from rec_platform.serving.model_slot import ModelSlot
+from rec_platform.serving.problems import Problem
+from rec_platform.serving.settings import ServiceSettings
+from rec_platform.serving.situation import dumps
+from rec_platform.serving.store import EventStore, now_us
+
+log = logging.getLogger(__name__)
+
+Decide = Callable[[Ask], Awaitable[Answer | Problem]]
+
+
+class ServiceRuntime:
+    """What the routes talk to.
+
+    Args:
+        settings: see `ServiceSettings`.
+
+    Attributes:
+        decide: decides one ask. A batching version may be put in its place (`rec_platform.serving.app`).
+
+    Raises:
+        InputError: the store or the token file cannot be opened.
+    """
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self.settings = settings
+        self.token = settings.token()
+        self.store = EventStore(settings.store_url)
+        self.slot = ModelSlot(ModelRegistry(settings.home), self.store)
+        self.decide: Decide = self._decide_alone
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="decide")
+        self._started = datetime.now(UTC)
+        self._poller: asyncio.Task | None = None
+
+    async def start(self) -> None:
+        """Follow the registry from now on."""
+        self._poller = asyncio.create_task(self._poll())
+
+    async def stop(self) -> None:
+        """Write what waits and let go of the store."""
+        if self._poller is not None:
+            self._poller.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._poller
+        self._executor.shutdown()
+        await asyncio.to_thread(self.store.close)
+
+    async def configure(self, user_config: Any) -> None:
+        """A new ``user_config``; never raises (see `ModelSlot`)."""
+        await asyncio.to_thread(self.slot.configure, user_config)
+
+    async def decide_batch(self, asks: Sequence[Ask]) -> list[Answer | Problem]:
+        """Decide many at once, off the event loop."""
+        service = self.slot.service
+        if service is None:
+            return [self._no_model()] * len(asks)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, service.decide, asks)
+
+    async def recommend(self, request: RecommendationRequest, idempotency_key: str | None = None) -> str:
+        """The JSON text of the answer, logged before it is given (``decision_log: durable``).
+
+        Raises:
+            Problem: it cannot be answered.
+        """
+        ask = Ask.of(request, idempotency_key)
+        given = idempotency_key is not None or request.recommendation_id is not None
+        if request.validate_only:
+            return (await self._decided(ask)).response
+        if given and (replayed := await self._replay(ask)) is not None:
+            return replayed
+        answer = await self._decided(ask)
+        written = self._submit(lambda: self.store.add_decision(answer.row))
+        if self.settings.decision_log == "async" and not given:
+            written.add_done_callback(_log_failure)
+            return answer.response
+        if not await self._durable(written):
+            return await self._replay(ask) or answer.response  # another request with this id was faster
+        return answer.response
+
+    async def take_events(self, body: bytes) -> str:
+        """Store a batch of events; the JSON text of the answer, given when they are on disk.
+
+        Raises:
+            Problem: the body cannot be read, or the store cannot write now (nothing is stored then).
+        """
+        intake = read_events(body, received_at=now_us())
+        new = await self._durable(self._submit(lambda: self.store.add_events(intake.rows, intake.rejected_rows)))
+        service = self.slot.service
+        missing: list[str] = []
+        if service is not None:
+            indices = service.bundle.catalog.index_of(intake.item_ids)
+            missing = [item for item, index in zip(intake.item_ids, indices, strict=True) if index < 0]
+        return dumps(
+            {
+                "accepted": new,
+                "duplicates": len(intake.rows) - new,
+                "rejected": intake.rejections,
+                "missing_ids": missing,
+            }
+        )
+
+    async def logged(self, recommendation_id: str) -> dict[str, Any]:
+        """A row of the decision log; raises `Problem` (not-found)."""
+        row = await asyncio.to_thread(self.store.decision, recommendation_id)
+        if row is None:
+            raise Problem("not-found", f"there is no recommendation '{recommendation_id[:80]}'")
+        return row
+
+    def readiness(self) -> dict[str, Any]:
+        """Why it is ready; raises `Problem` (not-ready) if it is not."""
+        if self.slot.service is None:
+            raise self._no_model()
+        if not self.store.alive:
+            raise Problem("not-ready", "the event store cannot write")
+        return {"status": "ready", "model": self._model(), "wanted": self.slot.wanted, "load_error": self.slot.error}
+
+    def info(self) -> dict[str, Any]:
+        """Versions and state; no secrets."""
+        return {
+            "service": "rec_platform",
+            "version": rec_platform.__version__,
+            "python": platform.python_version(),
+            "started_at": self._started.isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "pid": os.getpid(),
+            "model": self._model(),
+            "wanted": self.slot.wanted,
+            "load_error": self.slot.error,
+            "decision_log": self.settings.decision_log,
+            "store": self.store.writer.dialect.name,
+            "authentication": self.token is not None,
+        }
+
+    def _model(self) -> dict[str, Any] | None:
+        service = self.slot.service
+        if service is None:
+            return None
+        manifest = service.bundle.manifest
+        return {
+            "name": manifest.name,
+            "version": service.version,
+            "alias": service.alias,
+            "policy": manifest.policy.name,
+            "items": len(service.bundle.catalog),
+            "catalog_hash": manifest.catalog_hash,
+            "slate_size": manifest.observation.slate_size,
+            "context_names": list(manifest.observation.context_names),
+        }
+
+    def _no_model(self) -> Problem:
+        return Problem("not-ready", f"no model is loaded: {self.slot.error}", headers={"Retry-After": "1"})
+
+    async def _decide_alone(self, ask: Ask) -> Answer | Problem:
+        return (await self.decide_batch([ask]))[0]
+
+    async def _decided(self, ask: Ask) -> Answer:
+        answer = await self.decide(ask)
+        if isinstance(answer, Problem):
+            raise answer
+        return answer
+
+    async def _replay(self, ask: Ask) -> str | None:
+        row = await asyncio.to_thread(self.store.decision, ask.recommendation_id)
+        if row is None:
+            return None
+        if row["request_hash"] != ask.request_hash:
+            message = f"recommendation_id '{ask.recommendation_id[:80]}' was used for another request; choose a new one"
+            error = {"loc": ["recommendation_id"], "msg": message, "type": "idempotency_mismatch"}
+            raise Problem("idempotency-mismatch", message, errors=[error])
+        return str(row["response"])
+
+    def _submit(self, write: Callable[[], Future]) -> Future:
+        try:
+            return write()
+        except StoreBusy as error:
+            raise Problem("not-ready", str(error), headers={"Retry-After": "1"}) from None
+
+    async def _durable(self, written: Future) -> Any:
+        try:
+            return await asyncio.wrap_future(written)
+        except (DBAPIError, PoolTimeout):
+            log.exception("the event store could not write")
+            raise Problem("not-ready", "the event store could not write", headers={"Retry-After": "1"}) from None
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.poll_seconds)
+            await asyncio.to_thread(self.slot.refresh)
+
+
+def _log_failure(written: Future) -> None:
+    if written.exception() is not None:
+        log.error("a decision could not be logged: %s", written.exception())

@@ -1,0 +1,89 @@
+"""The tables of the event store, in SQL that SQLite and PostgreSQL both speak.
+
+Times are microseconds since 1970 in UTC. JSON is kept as text so that numbers come back digit for digit.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Float, Index, Integer, MetaData, String, Table, Text
+
+SCHEMA_VERSION = 1
+
+_Key = BigInteger().with_variant(Integer, "sqlite")  # SQLite gives row numbers to INTEGER keys only
+
+metadata = MetaData()
+
+meta = Table("meta", metadata, Column("key", String(64), primary_key=True), Column("value", Text, nullable=False))
+
+events = Table(
+    "events",
+    metadata,
+    Column("seq", _Key, primary_key=True, autoincrement=True),
+    Column("event_id", String(256), nullable=False, unique=True),
+    Column("type", String(32), nullable=False),
+    Column("user_id", String(256), nullable=False),
+    Column("session_id", String(256)),
+    Column("recommendation_id", String(256)),
+    Column("item_id", String(256)),
+    Column("action", String(64)),
+    Column("value", Float(53)),
+    Column("occurred_at", BigInteger, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    Column("source", String(16), nullable=False),
+    Column("body", Text, nullable=False),
+    Index("events_of_user", "user_id", "type", "occurred_at"),
+    Index("events_of_session", "session_id", "type"),
+    Index("events_of_recommendation", "recommendation_id"),
+)
+"""What users did. ``body`` is the whole event as it was accepted; the other columns are what is searched."""
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("seq", _Key, primary_key=True, autoincrement=True),
+    Column("decision_id", String(256), nullable=False, unique=True),
+    Column("user_id", String(256), nullable=False),
+    Column("session_id", String(256)),
+    Column("placement", String(256)),
+    Column("created_at", BigInteger, nullable=False),
+    Column("previous_decision_id", String(256)),
+    Column("model_name", String(64), nullable=False),
+    Column("model_version", String(32), nullable=False),
+    Column("model_alias", String(64)),
+    Column("policy", String(256), nullable=False),
+    Column("sampler", Text, nullable=False),
+    Column("catalog_hash", String(64), nullable=False),
+    Column("candidates", Text),
+    Column("excluded", Text, nullable=False),
+    Column("items", Text, nullable=False),
+    Column("scores", Text, nullable=False),
+    Column("propensities", Text, nullable=False),
+    Column("propensity_kind", String(32), nullable=False),
+    Column("history", Text, nullable=False),
+    Column("history_feedback", Text, nullable=False),
+    Column("user_features", Text, nullable=False),
+    Column("context", Text, nullable=False),
+    Column("labels", Text, nullable=False),
+    Column("request_hash", String(64), nullable=False),
+    Column("response", Text, nullable=False),
+    Index("decisions_of_session", "user_id", "session_id", "created_at"),
+)
+"""What was shown, to whom, out of what, how likely, and what the policy saw.
+
+``candidates`` is the caller's list of item ids, null for the whole catalogue named by ``catalog_hash``; ``excluded``
+are the item ids of it that could not be shown. ``propensities`` and ``scores`` are exact: every digit is kept.
+"""
+
+users = Table("users", metadata, Column("user_id", String(256), primary_key=True), Column("body", Text, nullable=False))
+"""What is known of users: ``body`` is a JSON object of the columns of `rec_platform.data.schema.USERS`."""
+
+rejected_events = Table(
+    "rejected_events",
+    metadata,
+    Column("seq", _Key, primary_key=True, autoincrement=True),
+    Column("received_at", BigInteger, nullable=False),
+    Column("event_id", Text),
+    Column("problem", Text, nullable=False),
+    Column("body", Text, nullable=False),
+)
+"""Events that were refused, with the reason: nothing is dropped in silence."""

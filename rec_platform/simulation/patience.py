@@ -1,0 +1,64 @@
+"""When a simulated user leaves: a budget of patience that slates use up, the sooner the more they repeat his last items.
+
+    drain of a slate = base + no_choice [nothing chosen] + boredom_weight max(0, s - boredom_threshold)
+    s = mean over the slate's items of the mean cosine similarity of content to the items lately consumed
+
+The user leaves when the budget is used up, or after ``max_slates``. "Lately consumed" are the positive entries among the
+last ``recent`` entries of the visible history; a user without any is never bored. The rule is an assumption, not learned:
+no log says why people left. It is what gives a session a long-term trade-off, so results should be read beside those with
+``boredom_weight`` 0, where there is none (Basu et al. and KuaiSim's "temper" are rules of the same kind; the form here was
+chosen in our calibration).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from rec_platform.types import Float32, Int32
+
+
+class PatienceConfig(BaseModel):
+    """The leave rule of a learned simulator; see the module for the formula."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    budget: float = Field(default=5.0, gt=0)
+    """Patience at the start of a session."""
+    base: float = Field(default=0.2, ge=0)
+    """Drain of every slate."""
+    no_choice: float = Field(default=1.0, ge=0)
+    """Further drain of a slate of which nothing was chosen."""
+    boredom_weight: float = Field(default=2.0, ge=0)
+    """Further drain a unit of similarity above the threshold; 0 = nobody is ever bored."""
+    boredom_threshold: float = Field(default=0.1, ge=-1, le=1)
+    """Similarity up to which a slate does not bore."""
+    recent: int = Field(default=10, ge=1)
+    """Newest history entries that count."""
+    max_slates: int = Field(default=30, ge=1)
+    """No session is longer."""
+
+    def drain(self, chosen: Int32, similarity: Float32) -> Float32:
+        """Patience used up by a slate, float32 [B], from the slot chosen int32 [B] and s float32 [B]."""
+        drain = np.maximum(similarity - np.float32(self.boredom_threshold), np.float32(0.0))
+        drain *= np.float32(self.boredom_weight)
+        drain += np.float32(self.base)
+        drain += np.float32(self.no_choice) * (chosen < 0)
+        return drain
+
+
+def recently_consumed(content: Float32, history: Int32, history_feedback: Float32, recent: int) -> Float32:
+    """The mean content of the items lately consumed, float32 [B, D]; 0 where there are none.
+
+    Its inner product with an item's content is the item's mean cosine similarity to them.
+
+    Args:
+        content: float32 [N, D], rows of length 1 (or 0).
+        history: int32 [B, L], -1 = padding, newest last.
+        history_feedback: float32 [B, L].
+        recent: how many of the newest entries count.
+    """
+    newest = history[:, -recent:]
+    consumed = (history_feedback[:, -recent:] > 0) & (newest >= 0)
+    total = np.einsum("blf,bl->bf", content[newest], consumed.astype(np.float32))
+    return total / np.maximum(consumed.sum(axis=1, dtype=np.float32), np.float32(1.0))[:, None]

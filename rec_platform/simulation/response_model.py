@@ -1,0 +1,182 @@
+"""How likely a user is to respond positively to an item, given what he responded to before: the heart of a learned simulator.
+
+    e_i       = W content_i + id_i                                  item vectors, d wide
+    pool±     = sum_j a±_j e_{h_j} / (1 + sum_j a±_j)               over the positive / negative entries of the window,
+                                                                    a = exp(learned weight of the entry's age)
+    stats     = how much better or worse than the items' means he answered, all and lately; log counts
+    (g, q)    = V tanh(U [pool+, pool-, stats, user features] + c) + v
+    logit(i)  = b_i + g + q . e_i
+
+No recurrent net: a user-step costs O(L d + k d) for the slate's logits and O(N d) for the whole catalogue's. `response_fit`
+fits it with torch; here are only arrays and NumPy, so that evaluating or loading it needs no torch and runs no stored code.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+from scipy import sparse
+
+from rec_platform.errors import InputError
+from rec_platform.types import Float32, Int32
+
+STATISTICS = 4
+RECENT = 10
+"""How many of the newest entries "lately" means in the statistics."""
+SHRINKAGE = 5.0
+"""Entries' worth of "as the items' means" in the mean residuals."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseState:
+    """What a user's features and history amount to: the part of the model that does not depend on the item.
+
+    Attributes:
+        gain: float32 [B] g.
+        query: float32 [B, d] q.
+    """
+
+    gain: Float32
+    query: Float32
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseModel:
+    """A fitted model. N items, d width, L window, F user features, H hidden units, P = 2 d + 4 + F inputs.
+
+    Attributes:
+        item_vectors: float32 [N, d] e.
+        item_bias: float32 [N] b.
+        item_mean: float32 [N] smoothed share of positive responses in the log.
+        positive_age_weights: float32 [L] a+, newest last.
+        negative_age_weights: float32 [L] a-.
+        hidden_weights: float32 [P, H] U.
+        hidden_bias: float32 [H] c.
+        output_weights: float32 [H, d + 1] V; the last column gives g.
+        output_bias: float32 [d + 1] v.
+    """
+
+    item_vectors: Float32
+    item_bias: Float32
+    item_mean: Float32
+    positive_age_weights: Float32
+    negative_age_weights: Float32
+    hidden_weights: Float32
+    hidden_bias: Float32
+    output_weights: Float32
+    output_bias: Float32
+
+    @property
+    def num_items(self) -> int:
+        return int(self.item_vectors.shape[0])
+
+    @property
+    def history_length(self) -> int:
+        return int(self.positive_age_weights.shape[0])
+
+    @property
+    def num_user_features(self) -> int:
+        return int(self.hidden_weights.shape[0] - STATISTICS - 2 * self.item_vectors.shape[1])
+
+    def state(self, user_features: Float32, history: Int32, history_feedback: Float32) -> ResponseState:
+        """The state of B users: float32 [B, F], int32 [B, L], float32 [B, L] (as in `Observation`).
+
+        Raises:
+            InputError: a history of another length, or another number of user features.
+        """
+        size, length = history.shape
+        if length != self.history_length or user_features.shape != (size, self.num_user_features):
+            raise InputError(
+                "history",
+                f"history {history.shape} with user features {user_features.shape}",
+                f"the model wants [B, {self.history_length}] and [B, {self.num_user_features}]",
+            )
+        inputs = np.concatenate(
+            [
+                self._pool(history, history_feedback > 0, self.positive_age_weights),
+                self._pool(history, history_feedback < 0, self.negative_age_weights),
+                history_statistics(history, history_feedback, self.item_mean),
+                user_features,
+            ],
+            axis=1,
+        )
+        output = np.tanh(inputs @ self.hidden_weights + self.hidden_bias) @ self.output_weights + self.output_bias
+        return ResponseState(gain=output[:, -1], query=output[:, :-1])
+
+    def logits(self, user_features: Float32, history: Int32, history_feedback: Float32) -> Float32:
+        """Float32 [B, N]: the log-odds of a positive response to every item of the catalogue."""
+        state = self.state(user_features, history, history_feedback)
+        return state.query @ self.item_vectors.T + self.item_bias + state.gain[:, None]
+
+    def slate_logits(self, user_features: Float32, history: Int32, history_feedback: Float32, items: Int32) -> Float32:
+        """Float32 [B, k]: the log-odds for ``items`` int32 [B, k] only."""
+        return self.item_logits(self.state(user_features, history, history_feedback), items)
+
+    def item_logits(self, state: ResponseState, items: Int32) -> Float32:
+        """As `slate_logits`, from a state that is already known."""
+        logits = np.matmul(self.item_vectors[items], state.query[:, :, None])[:, :, 0]
+        logits += self.item_bias[items]
+        logits += state.gain[:, None]
+        return logits
+
+    def _pool(self, history: Int32, wanted: np.ndarray, age_weights: Float32) -> Float32:
+        """Float32 [B, d]: the weighted mean of the vectors of the history entries where ``wanted`` bool [B, L]."""
+        size, length = history.shape
+        rows, columns = np.nonzero(wanted & (history >= 0))
+        weights = age_weights[columns]
+        starts = np.concatenate(([0], np.cumsum(np.bincount(rows, minlength=size))))
+        matrix = sparse.csr_matrix((weights, history[rows, columns], starts), shape=(size, self.num_items))
+        total = np.bincount(rows, weights=weights, minlength=size).astype(np.float32)
+        return np.asarray(matrix @ self.item_vectors) / (1.0 + total)[:, None]
+
+    def save(self, folder: Path) -> None:
+        """Write ``response_model.safetensors`` and ``response_model.json`` into an existing folder."""
+        save_file({f.name: np.ascontiguousarray(getattr(self, f.name)) for f in fields(self)}, _arrays(folder))
+        sizes = {"format_version": 1, "items": self.num_items, "history_length": self.history_length}
+        (folder / "response_model.json").write_text(json.dumps(sizes, indent=2) + "\n")
+
+    @staticmethod
+    def load(folder: Path) -> ResponseModel:
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: a file is missing or not what it should be.
+        """
+        try:
+            version = json.loads((folder / "response_model.json").read_text())["format_version"]
+            if version != 1:
+                raise InputError(str(folder), f"response model format {version}", "this version reads format 1")
+            return ResponseModel(**load_file(_arrays(folder)))
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(str(folder), f"no readable response model: {error}") from error
+
+
+def history_statistics(history: Int32, history_feedback: Float32, item_mean: Float32) -> Float32:
+    """What a window says of the user beside which items they were: float32 [B, 4].
+
+    Columns: mean of (answered positively - item's mean), shrunk to 0 by `SHRINKAGE` entries; the same over the newest
+    `RECENT` entries; log(1 + positives) / 4; log(1 + negatives) / 4.
+    """
+    known = history >= 0
+    positive = history_feedback > 0
+    residual = np.where(known, positive - item_mean[history], np.float32(0.0))
+    recent = slice(-RECENT, None)
+    positives = positive.sum(axis=1)
+    entries = known.sum(axis=1)
+    columns = [
+        residual.sum(axis=1) / (entries + SHRINKAGE),
+        residual[:, recent].sum(axis=1) / (known[:, recent].sum(axis=1) + SHRINKAGE),
+        np.log1p(positives) / 4.0,
+        np.log1p(entries - positives) / 4.0,
+    ]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _arrays(folder: Path) -> Path:
+    return folder / "response_model.safetensors"

@@ -1,0 +1,78 @@
+"""What a learned policy has to be held against, in the same table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rec_platform.evaluation.rollout import rollout
+from rec_platform.policies.policy import Policy, Scorer
+from rec_platform.policies.samplers import Greedy, PlackettLuce
+from rec_platform.policies.scorers import AffinityScorer, DiverseScorer, StaticScorer, UniformScorer
+from rec_platform.simulation.interest_evolution import InterestEvolution
+from rec_platform.training.world import World
+
+DIVERSITY_WEIGHTS = (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
+TUNING_USERS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """How the diversity weight was found.
+
+    Attributes:
+        weights: those tried.
+        returns: mean return of each in the training simulator.
+        best: the weight that is used.
+    """
+
+    weights: tuple[float, ...]
+    returns: tuple[float, ...]
+    best: float
+
+
+def baselines(world: World, relevance: Scorer | None, *, seed: int) -> tuple[list[Policy], Tuning | None]:
+    """Random, popular, myopic and, where there is a relevance, greedy with one tuned diversity weight.
+
+    Args:
+        relevance: log-odds of a positive response fitted to the log; None in a classic environment.
+        seed: of the users the weight is tuned on (in the training simulator, never in the evaluation's).
+    """
+    policies = [Policy("random", UniformScorer(), PlackettLuce())]
+    if isinstance(world.train, InterestEvolution):
+        policies.append(Policy("myopic", AffinityScorer(world.train.item_features), Greedy()))
+        quality = world.train.config.topic_quality()
+        policies.append(Policy("topic_quality", StaticScorer(quality), Greedy()))
+        return policies, None
+    policies.append(Policy("popularity", StaticScorer(world.catalog.popularity), Greedy()))
+    if relevance is None:
+        return policies, None
+    policies.append(Policy("myopic", relevance, Greedy()))
+    tuning = tune_diversity(world, relevance, seed=seed)
+    policies.append(Policy("diverse", _diverse(world, relevance, tuning.best), Greedy()))
+    return policies, tuning
+
+
+def tune_diversity(world: World, relevance: Scorer, *, seed: int) -> Tuning:
+    """The best weight of `DIVERSITY_WEIGHTS`, then of two between it and its neighbours, on the same users."""
+    returns: dict[float, float] = {}
+
+    def measure(weight: float) -> None:
+        policy = Policy("diverse", _diverse(world, relevance, weight), Greedy())
+        returns[weight] = float(rollout(policy, world.train, users=TUNING_USERS, seed=seed).returns.mean())
+
+    for weight in DIVERSITY_WEIGHTS:
+        measure(weight)
+    best = max(returns, key=returns.__getitem__)
+    at = DIVERSITY_WEIGHTS.index(best)
+    for neighbour in DIVERSITY_WEIGHTS[max(at - 1, 0) : at + 2]:
+        if neighbour != best:
+            measure((best + neighbour) / 2)
+    weights = tuple(sorted(returns))
+    best = max(returns, key=returns.__getitem__)
+    return Tuning(weights, tuple(returns[w] for w in weights), best)
+
+
+def _diverse(world: World, relevance: Scorer, weight: float) -> Scorer:
+    return DiverseScorer(relevance, np.ascontiguousarray(world.catalog.features), weight)

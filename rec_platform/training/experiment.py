@@ -1,0 +1,141 @@
+"""An experiment: everything that decides what is trained, in one YAML file.
+
+Sections `data`, `simulator`, `policy`, `algorithm`, `resources`, `stop`, `evaluation`; each section's class lives beside
+the thing it configures. Unknown keys are errors.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rec_platform.config import choose, override, parse, read_yaml
+from rec_platform.errors import InputError
+from rec_platform.policies.networks.config import NetworkConfig
+from rec_platform.simulation.simulators import SIMULATORS
+from rec_platform.training.settings import ALGORITHMS, AlgorithmSettings, Resources, Stop
+
+
+class DataSection(BaseModel):
+    """Which log the simulated users come from; not needed by the classic environments.
+
+    Attributes:
+        dataset: folder that `rec-platform ingest` wrote.
+        evaluation_share: share of the users whose log trains nothing: the evaluation simulator is fitted on them.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    dataset: Path | None = None
+    evaluation_share: float = Field(0.5, gt=0, lt=1)
+
+
+class PolicySection(NetworkConfig):
+    """The network, how it starts, and how it is served.
+
+    Attributes:
+        warm_start: ``log`` fits the relevance to the logged responses before reinforcement learning; ``none`` does not.
+        exploration: how a served decision explores: PPO's slates are drawn at this temperature, SlateQ's with this ε.
+    """
+
+    warm_start: Literal["none", "log"] = "none"
+    warm_start_epochs: int = Field(4, ge=1)
+    exploration: float = Field(0.0, ge=0)
+
+
+class EvaluationSection(BaseModel):
+    """How the trained policy is judged.
+
+    Attributes:
+        users: fresh simulated users, one session each.
+        seed: of those users; the same for all policies.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    users: int = Field(2_000, ge=2)
+    seed: int = 12_345
+
+
+class Experiment(BaseModel):
+    """A checked experiment.
+
+    Attributes:
+        name: also the name of the model it registers.
+        seed: of everything drawn at random.
+    """
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
+    seed: int = Field(0, ge=0)
+    data: DataSection = Field(default_factory=DataSection)
+    simulator: BaseModel
+    policy: PolicySection = Field(default_factory=PolicySection)
+    algorithm: AlgorithmSettings
+    resources: Resources = Field(default_factory=Resources)
+    stop: Stop = Field(default_factory=Stop)
+    evaluation: EvaluationSection = Field(default_factory=EvaluationSection)
+
+    @property
+    def simulator_kind(self) -> str:
+        return next(kind for kind, config in SIMULATORS.items() if isinstance(self.simulator, config))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The experiment as it would stand in a YAML file, defaults filled in."""
+        content = self.model_dump(mode="json")
+        content["simulator"] = {"kind": self.simulator_kind, **self.simulator.model_dump(mode="json")}
+        content["algorithm"] = {"kind": self.algorithm.kind, **self.algorithm.model_dump(mode="json")}
+        return content
+
+
+def read_experiment(path: Path, assignments: list[str] | None = None) -> Experiment:
+    """Read and check a file.
+
+    Args:
+        assignments: ``section.key=value`` overrides.
+
+    Raises:
+        InputError: names the key and what to do.
+    """
+    return build_experiment(override(read_yaml(path), assignments or []))
+
+
+def build_experiment(content: dict[str, Any]) -> Experiment:
+    """Check a mapping as `read_experiment` does."""
+    content = dict(content)
+    for section in ("simulator", "algorithm"):
+        if section not in content:
+            raise InputError(section, "is missing", f"add a section `{section}:` with at least `kind:`")
+    content["simulator"] = choose(SIMULATORS, content["simulator"], "simulator")
+    content["algorithm"] = choose(ALGORITHMS, content["algorithm"], "algorithm")
+    if "policy" in content:
+        content["policy"] = parse(PolicySection, content["policy"], "policy")
+    experiment = parse(Experiment, content, "")
+    _check(experiment)
+    return experiment
+
+
+def _check(experiment: Experiment) -> None:
+    """What no section can check alone."""
+    policy, algorithm, resources = experiment.policy, experiment.algorithm, experiment.resources
+    learned = experiment.simulator_kind == "learned"
+    if learned and experiment.data.dataset is None:
+        raise InputError("data.dataset", "is missing", "a learned simulator is fitted to a dataset folder: name one")
+    if not learned and policy.head == "trade_off":
+        raise InputError("policy.head", "'trade_off' needs a learned simulator", "use head: dot")
+    if not learned and policy.warm_start == "log":
+        raise InputError("policy.warm_start", "there is no log in this simulator", "use warm_start: none")
+    if policy.head == "trade_off" and policy.warm_start != "log":
+        raise InputError("policy.warm_start", "head 'trade_off' weighs a relevance fitted to the log", "set it to log")
+    if algorithm.kind == "ppo":
+        rows = resources.users_per_runner * max(resources.env_runners, 1) * algorithm.fragment  # type: ignore[attr-defined]
+        if algorithm.minibatch > rows:
+            raise InputError("algorithm.minibatch", f"{algorithm.minibatch} is above the {rows} rows of an iteration")
+    if algorithm.kind == "slateq":
+        if algorithm.learning_starts > algorithm.replay_capacity:  # type: ignore[attr-defined]
+            raise InputError("algorithm.learning_starts", "is above replay_capacity: learning would never start")
+        if policy.exploration > 1:
+            raise InputError("policy.exploration", f"{policy.exploration} is no probability", "choose 0 to 1")

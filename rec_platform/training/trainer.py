@@ -1,0 +1,273 @@
+"""Train one experiment: warm start, the loop with its checkpoints, and the policies that come out."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, EPISODE_LEN_MEAN, EPISODE_RETURN_MEAN
+from torch import nn
+
+from rec_platform.errors import InputError
+from rec_platform.policies.networks.dot import DotNetwork
+from rec_platform.policies.networks.slate import ActorCritic, SlateValue
+from rec_platform.policies.policy import Policy, Sampler
+from rec_platform.policies.samplers import EpsilonGreedy, Greedy, PlackettLuce, RatioOptimal
+from rec_platform.training.algorithms import (
+    Weights,
+    build_algorithm,
+    get_learner_state,
+    set_learner_state,
+    state_sizes,
+)
+from rec_platform.training.checkpoint import load_checkpoint, save_checkpoint
+from rec_platform.training.columnar_env_runner import CPU_SECONDS
+from rec_platform.training.experiment import Experiment
+from rec_platform.training.export import export_scorer
+from rec_platform.training.modules import load_weights
+from rec_platform.training.ppo import env_steps
+from rec_platform.training.ray_session import ray_session
+from rec_platform.training.relevance import fit_relevance
+from rec_platform.training.slateq import SlateQ
+from rec_platform.training.world import World
+from rec_platform.types import Observation
+
+CHECKPOINT_SECONDS = 20.0
+PROGRESS = "progress.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One iteration.
+
+    Attributes:
+        env_steps, total_steps: simulated slates so far and in all.
+        episode_return, episode_length: mean of the sessions that ended lately; NaN before any did.
+        steps_per_second: since the start of this run, wall time.
+        seconds_left: at that rate.
+        wall_seconds, cpu_seconds: of the whole experiment, earlier runs included; CPU of this process and the env
+            runners.
+        losses: the learner's own figures.
+    """
+
+    env_steps: int
+    total_steps: int
+    episode_return: float
+    episode_length: float
+    steps_per_second: float
+    seconds_left: float
+    wall_seconds: float
+    cpu_seconds: float
+    losses: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training left.
+
+    Attributes:
+        policy: the policy that is served: it explores as the experiment says.
+        greedy: the same without exploration.
+        relevance: the warm start as a scorer of its own; None where there was none.
+        curve: the progress, oldest first.
+    """
+
+    policy: Policy
+    greedy: Policy
+    relevance: Policy | None
+    curve: list[Progress]
+
+
+def train(
+    experiment: Experiment,
+    world: World,
+    folder: Path,
+    *,
+    resume: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Trained:
+    """Train on a local Ray or the one that is running.
+
+    Args:
+        folder: the run's own; holds the experiment, the progress and the checkpoint.
+        resume: go on from the checkpoint in ``folder``.
+
+    Raises:
+        InputError: nothing to resume, a checkpoint of another experiment, or resources that the cluster lacks.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    identity = _identity(experiment)
+    state: dict[str, Any] | None = None
+    if resume:
+        state = load_checkpoint(folder / "checkpoint")
+        if state["experiment"] != identity:
+            raise InputError(str(folder), "the checkpoint is of another experiment", "train without --resume")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        relevance = _relevance(experiment, world)
+        weights = _starting_weights(relevance)
+        with ray_session(experiment.resources):
+            network, curve = _loop(experiment, world, folder, identity, weights, state, on_progress)
+        return _policies(experiment, world, network, relevance, curve)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _identity(experiment: Experiment) -> dict[str, Any]:
+    """What must be the same for a checkpoint to be gone on from; longer training and more runners are welcome."""
+    content = json.loads(json.dumps(experiment.to_dict()))
+    for section in ("stop", "evaluation", "resources", "data"):
+        content.pop(section)
+    return content
+
+
+def _relevance(experiment: Experiment, world: World) -> DotNetwork | None:
+    if experiment.policy.warm_start == "none":
+        return None
+    assert world.histories is not None
+    assert world.user_features is not None
+    return fit_relevance(
+        experiment.policy,
+        replace(state_sizes(world.train.spec), context=0),
+        world.catalog.features,
+        world.histories,
+        world.user_features,
+        seed=experiment.seed,
+        epochs=experiment.policy.warm_start_epochs,
+    )
+
+
+def _starting_weights(relevance: DotNetwork | None) -> Weights | None:
+    if relevance is None:
+        return None
+    return {f"features.relevance.{name}": value.numpy() for name, value in relevance.state_dict().items()}
+
+
+def _loop(
+    experiment: Experiment,
+    world: World,
+    folder: Path,
+    identity: dict[str, Any],
+    weights: Weights | None,
+    state: dict[str, Any] | None,
+    on_progress: Callable[[Progress], None] | None,
+) -> tuple[nn.Module, list[Progress]]:
+    total = experiment.stop.env_steps
+    start = int(state["env_steps"]) if state else 0
+    curve = [Progress(**line) for line in state["curve"]] if state else []
+    spent_wall, spent_cpu = (curve[-1].wall_seconds, curve[-1].cpu_seconds) if curve else (0.0, 0.0)
+    algorithm = build_algorithm(experiment, world.train, weights=weights, start_steps=start)
+    try:
+        if state:
+            set_learner_state(algorithm, state["learner"])
+            if isinstance(algorithm, SlateQ):
+                algorithm.replay.set_state(state["replay"])
+        began, began_cpu = time.perf_counter(), time.process_time()
+        saved, runner_cpu, done = began, 0.0, start
+        with (folder / PROGRESS).open("w") as log:
+            for line in curve:
+                log.write(json.dumps(asdict(line)) + "\n")
+            while done < total:
+                result = algorithm.train()
+                done = env_steps(algorithm)
+                wall = time.perf_counter() - began
+                runners = result.get(ENV_RUNNER_RESULTS, {})
+                runner_cpu += float(runners.get(CPU_SECONDS, 0.0)) if experiment.resources.env_runners else 0.0
+                rate = (done - start) / wall
+                curve.append(
+                    Progress(
+                        env_steps=done,
+                        total_steps=total,
+                        episode_return=float(runners.get(EPISODE_RETURN_MEAN, float("nan"))),
+                        episode_length=float(runners.get(EPISODE_LEN_MEAN, float("nan"))),
+                        steps_per_second=rate,
+                        seconds_left=max(total - done, 0) / rate if rate else float("nan"),
+                        wall_seconds=spent_wall + wall,
+                        cpu_seconds=spent_cpu + time.process_time() - began_cpu + runner_cpu,
+                        losses=_losses(result),
+                    )
+                )
+                log.write(json.dumps(asdict(curve[-1])) + "\n")
+                log.flush()
+                if on_progress:
+                    on_progress(curve[-1])
+                if time.perf_counter() - saved > CHECKPOINT_SECONDS or done >= total:
+                    _save(algorithm, folder, identity, done, curve)
+                    saved = time.perf_counter()
+        return _network(experiment, world, get_learner_state(algorithm)["network"]), curve
+    finally:
+        algorithm.stop()
+
+
+def _losses(result: dict[str, Any]) -> dict[str, float]:
+    known = ("policy_loss", "vf_loss", "vf_explained_var", "entropy", "mean_kl_loss", "td_loss", "choice_loss", "q_mean")
+    learner = result.get("learners", {}).get("default_policy", {})
+    return {name: float(learner[name]) for name in known if name in learner}
+
+
+def _save(algorithm: Algorithm, folder: Path, identity: dict[str, Any], done: int, curve: list[Progress]) -> None:
+    state: dict[str, Any] = {
+        "experiment": identity,
+        "env_steps": done,
+        "learner": get_learner_state(algorithm),
+        "curve": [asdict(line) for line in curve],
+    }
+    if isinstance(algorithm, SlateQ):
+        state["replay"] = algorithm.replay.get_state()
+    save_checkpoint(folder / "checkpoint", state)
+
+
+def _network(experiment: Experiment, world: World, weights: Weights) -> nn.Module:
+    """The trained network alone, out of RLlib."""
+    arguments = (experiment.policy, state_sizes(world.train.spec), world.catalog.features)
+    network: nn.Module
+    if experiment.algorithm.kind == "ppo":
+        network = ActorCritic(*arguments)
+    else:
+        network = SlateValue(*arguments, value_scale=experiment.algorithm.value_scale)
+    load_weights(network, {n.removeprefix("network."): w for n, w in weights.items() if n.startswith("network.")})
+    return network.eval()
+
+
+def _policies(
+    experiment: Experiment, world: World, network: nn.Module, relevance: DotNetwork | None, curve: list[Progress]
+) -> Trained:
+    scorer = export_scorer(network, _example(experiment, world))
+    greedy_sampler: Sampler
+    exploring: Sampler
+    strength = experiment.policy.exploration
+    if experiment.algorithm.kind == "ppo":
+        greedy_sampler = Greedy()
+        exploring = PlackettLuce(strength) if strength else greedy_sampler
+    else:
+        greedy_sampler = RatioOptimal()
+        exploring = EpsilonGreedy(strength, greedy_sampler) if strength else greedy_sampler
+    kind = experiment.algorithm.kind
+    return Trained(
+        policy=Policy(f"{kind}_exploring", scorer, exploring),
+        greedy=Policy(kind, scorer, greedy_sampler),
+        relevance=_relevance_policy(experiment, world, relevance),
+        curve=curve,
+    )
+
+
+def relevance_policy(experiment: Experiment, world: World) -> Policy | None:
+    """The warm start alone, greedily: the "myopic" recommender; None where the experiment has no warm start."""
+    return _relevance_policy(experiment, world, _relevance(experiment, world))
+
+
+def _relevance_policy(experiment: Experiment, world: World, relevance: DotNetwork | None) -> Policy | None:
+    if relevance is None:
+        return None
+    return Policy("myopic", export_scorer(relevance, _example(experiment, world)), Greedy())
+
+
+def _example(experiment: Experiment, world: World) -> Observation:
+    return world.train.users(4, seed=experiment.seed).observation

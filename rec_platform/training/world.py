@@ -1,0 +1,130 @@
+"""What an experiment is about: its catalogue, the users it trains with and the users it is judged on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rec_platform.data.catalog import Catalog
+from rec_platform.data.dataset import Dataset
+from rec_platform.data.feedback import FeedbackRule
+from rec_platform.data.histories import Histories
+from rec_platform.data.splits import split_users
+from rec_platform.data.users import UserEncoder
+from rec_platform.errors import InputError
+from rec_platform.registry.manifest import DatasetReference
+from rec_platform.simulation.interest_evolution import InterestEvolution
+from rec_platform.simulation.learned import LearnedSimulator, LearnedSimulatorConfig
+from rec_platform.simulation.simulator import Simulator
+from rec_platform.training.experiment import Experiment
+from rec_platform.types import Float32
+
+MIN_USERS = 20
+"""Fewer users with enough events cannot be split into a training and an evaluation population."""
+
+
+@dataclass(frozen=True)
+class World:
+    """Attributes:
+    catalog: the items.
+    train: simulator that policies learn in.
+    evaluation: simulator they are judged in: for learned users, fitted on *other* users of the log.
+    histories, user_features: of the training users; None in a classic environment.
+    encoder: of user features; None in a classic environment.
+    rule: which events count.
+    dataset: where the log came from.
+    fit: what is known of the simulators' fits.
+    """
+
+    catalog: Catalog
+    train: Simulator
+    evaluation: Simulator
+    histories: Histories | None = None
+    user_features: Float32 | None = None
+    encoder: UserEncoder | None = None
+    rule: FeedbackRule = FeedbackRule()
+    dataset: DatasetReference | None = None
+    fit: dict[str, Any] | None = None
+
+
+def build_world(experiment: Experiment, cache: Path) -> World:
+    """Build or fit the simulators.
+
+    Args:
+        cache: folder for fitted simulators; one is fitted once for the same log, settings and seed.
+
+    Raises:
+        InputError: the dataset is missing or too small.
+    """
+    if isinstance(experiment.simulator, LearnedSimulatorConfig):
+        return _learned(experiment, experiment.simulator, cache)
+    simulator = InterestEvolution(experiment.simulator)  # type: ignore[arg-type]
+    topics = simulator.item_features
+    names = tuple(f"topic-{i:02d}" for i in range(len(topics)))
+    share = np.full(len(topics), 1.0 / len(topics), dtype=np.float32)
+    return World(Catalog(names, names, topics, names, share), simulator, simulator)
+
+
+def _learned(experiment: Experiment, config: LearnedSimulatorConfig, cache: Path) -> World:
+    assert experiment.data.dataset is not None
+    dataset = Dataset.open(experiment.data.dataset)
+    catalog, encoder, rule = dataset.catalog(), dataset.user_encoder(), dataset.feedback_rule
+    if config.slate_size > len(catalog):
+        raise InputError("simulator.slate_size", f"{config.slate_size} is above the {len(catalog)} items of the log")
+    histories = Histories.build(dataset, catalog)
+    histories = histories.select(histories.counts > config.min_history)
+    if len(histories) < MIN_USERS:
+        raise InputError(
+            "data.dataset",
+            f"{len(histories)} users have more than {config.min_history} positive or negative events, "
+            f"{MIN_USERS} are needed",
+            "ingest a longer log, or lower simulator.min_history",
+        )
+    share = experiment.data.evaluation_share
+    train_rows, evaluation_rows = split_users(len(histories), [1.0 - share, share], experiment.seed)
+    features = dataset.user_features(histories.user_ids, encoder)
+    key = json.dumps([dataset.hash, config.model_dump(mode="json"), share, experiment.seed], sort_keys=True)
+    folder = cache / hashlib.sha256(key.encode()).hexdigest()[:16]
+    simulators, fit = [], {}
+    for name, rows, seed in (("train", train_rows, 0), ("evaluation", evaluation_rows, 1)):
+        simulator, report = _fitted(
+            folder / name,
+            catalog=catalog,
+            histories=histories.select(rows),
+            user_features=features[rows],
+            config=config,
+            seed=experiment.seed * 2 + seed,
+        )
+        simulators.append(simulator)
+        fit[name] = report
+    return World(
+        catalog=catalog,
+        train=simulators[0],
+        evaluation=simulators[1],
+        histories=histories.select(train_rows),
+        user_features=features[train_rows],
+        encoder=encoder,
+        rule=rule,
+        dataset=DatasetReference(name=dataset.name, hash=dataset.hash),
+        fit=fit,
+    )
+
+
+def _fitted(folder: Path, **arguments: Any) -> tuple[LearnedSimulator, dict[str, Any]]:
+    """The simulator saved in ``folder``, or a fresh fit that is then saved there."""
+    report = folder / "fit.json"
+    if report.exists():
+        return LearnedSimulator.load(folder), json.loads(report.read_text())
+    simulator, fitted = LearnedSimulator.fit(**arguments)
+    folder.mkdir(parents=True, exist_ok=True)
+    simulator.save(folder)
+    content = fitted.to_dict()
+    beside = folder / "fit.json.new"
+    beside.write_text(json.dumps(content))
+    beside.rename(report)  # last: a folder without it is not taken for whole
+    return simulator, content
