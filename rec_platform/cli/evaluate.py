@@ -40,7 +40,7 @@ def simulation(
     from rec_platform.evaluation.rollout import rollout
     from rec_platform.policies.policy import Policy
     from rec_platform.registry.registry import ModelRegistry, parse_reference
-    from rec_platform.training.baselines import baselines
+    from rec_platform.training.baselines import baselines, tune_diversity
     from rec_platform.training.experiment import read_experiment
     from rec_platform.training.trainer import relevance_policy
     from rec_platform.training.world import build_world
@@ -59,7 +59,9 @@ def simulation(
         if bundle.catalog.hash != world.catalog.hash:
             raise InputError("--policy", f"{reference} was trained on another catalogue", "choose one of this dataset")
     relevance = relevance_policy(checked, world)
-    judged, tuning = baselines(world, relevance.scorer if relevance else None, seed=checked.evaluation.seed + 1)
+    scorer = relevance.scorer if relevance else None
+    tuning = tune_diversity(world, scorer, seed=checked.seed) if scorer else None
+    judged = baselines(world, scorer, tuning)
     for reference, bundle in bundles.items():
         judged.append(Policy(reference, bundle.greedy_policy.scorer, bundle.greedy_policy.sampler))
         if bundle.policy.sampler.spec() != bundle.greedy_policy.sampler.spec():

@@ -40,6 +40,7 @@ def serve(
     def ask_to_stop(_: int, __: FrameType | None) -> None:
         stop.set()
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # while starting: leave through what was started
     with running_service(chosen) as url:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, ask_to_stop)

@@ -60,6 +60,6 @@ def train(
 def evaluation_json(run: Any) -> dict[str, Any]:
     """The rollouts by policy, and the tuned weight of the diversity baseline where there is one."""
     content: dict[str, Any] = {"policies": {name: result.to_dict() for name, result in run.rollouts.items()}}
-    if run.tuning:
-        content["diversity_weight"] = run.tuning.best
+    if run.trained.tuning:
+        content["diversity_weight"] = run.trained.tuning.best
     return content

@@ -146,8 +146,8 @@ def replacing_folder(output: Path) -> Iterator[Path]:
             os.replace(output, older)
         try:
             os.replace(folder, output)
-        except OSError:
-            if older.exists():
+        except BaseException:
+            if older.exists() and not output.exists():
                 os.replace(older, output)
             raise
     except OSError as error:

@@ -47,6 +47,7 @@ class ObservationContract(_Strict):
         context_names: C names, in order.
         slate_size: k it was trained with; requests may ask for another.
         full_catalogue: candidate j is catalogue index j (M = N), or -1 where not available.
+        max_session_slates: what the context feature ``session_slates`` is divided by (`SimulatorSpec.max_steps`).
     """
 
     history_length: int = Field(ge=0)
@@ -54,6 +55,7 @@ class ObservationContract(_Strict):
     context_names: tuple[str, ...] = ()
     slate_size: int = Field(ge=1)
     full_catalogue: bool
+    max_session_slates: int = Field(default=30, ge=1)
 
 
 class DatasetReference(_Strict):

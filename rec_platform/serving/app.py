@@ -11,12 +11,11 @@ from typing import Any
 from ray import serve
 from ray.serve import Application
 
+from rec_platform.serving.config import DEPLOYMENT
 from rec_platform.serving.problems import Problem
 from rec_platform.serving.routes import create_app
 from rec_platform.serving.runtime import ServiceRuntime
 from rec_platform.serving.settings import ServiceSettings, parse
-
-DEPLOYMENT = "recommender"
 
 
 @serve.deployment(name=DEPLOYMENT, max_ongoing_requests=256, graceful_shutdown_timeout_s=10)

@@ -58,12 +58,12 @@ def decisions_table(store: EventStore) -> pa.Table:
 def recompute_propensities(bundle: Bundle, log: pa.Table) -> float:
     """The largest difference between a logged propensity and the one that ``bundle`` gives for what was logged.
 
-    Decisions of other versions are left out; NaN where none is left.
+    Decisions of other versions are left out; NaN where none is left, or where a propensity comes out as NaN.
 
     Raises:
         InputError: a decision was made with another catalogue.
     """
-    worst = np.nan
+    errors = []
     for row in log.to_pylist():
         if (row["model_name"], row["model_version"]) != (bundle.manifest.name, str(bundle.manifest.version)):
             continue
@@ -74,8 +74,8 @@ def recompute_propensities(bundle: Bundle, log: pa.Table) -> float:
         positions = np.array([[int(np.flatnonzero(observation.candidates[0] == i)[0]) for i in slate]], np.int32)
         sampler = samplers.build(json.loads(row["sampler"]))
         again = sampler.propensity(bundle.policy.scorer.score(observation), observation, positions)[0]
-        worst = np.fmax(worst, np.abs(again - np.array(row["propensities"])).max())
-    return float(worst)
+        errors.append(np.abs(again - np.array(row["propensities"])).max())
+    return float(np.max(errors)) if errors else float("nan")  # np.max, so that one NaN is not passed over
 
 
 def observation_of(bundle: Bundle, row: dict[str, Any]) -> Observation:

@@ -199,8 +199,9 @@ def user_encoder(bundle: Bundle) -> EncodeUser | None:
     if not names:
         return None
     encoder = UserEncoder.from_dict(bundle.manifest.user_encoder or {})
-    if encoder.names != names:
-        raise InputError("model", "its user_encoder does not give its user_feature_names", "register it again")
+    if len(encoder.names) != len(names):
+        problem = f"its user_encoder gives {len(encoder.names)} features, it was trained with {len(names)}"
+        raise InputError("model", problem, "register it again")
 
     def encode(body: str | None) -> Float32:
         return encoder.encode([json.loads(body) if body else {}])[0]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 import httpx
@@ -19,6 +20,7 @@ from rec_platform.errors import InputError
 from rec_platform.registry import ModelRegistry, parse_reference
 from rec_platform.serving.app import Recommender
 from rec_platform.serving.config import ServeConfig
+from rec_platform.serving.model_slot import NOT_NAMED
 
 READY_TIMEOUT_S = 90.0
 
@@ -62,7 +64,8 @@ def running_service(config: ServeConfig, *, ready_timeout_s: float = READY_TIMEO
     Starts Ray, and stops it afterwards, unless this process has started it already.
 
     Raises:
-        InputError: the port is taken, the model is not registered, or the service does not become ready.
+        InputError: the port is taken, the model is not registered or cannot be loaded, the service does not become
+            ready, or another Serve application runs in this Ray.
     """
     config = config.resolved()
     config.settings.token()
@@ -73,6 +76,8 @@ def running_service(config: ServeConfig, *, ready_timeout_s: float = READY_TIMEO
     with tempfile.TemporaryDirectory(prefix="rec-haproxy-") as folder:
         environment = serve_environment(Path(folder))
         own_ray = not ray.is_initialized()
+        if not own_ray and serve.status().applications:
+            raise InputError("serve", "another Serve application runs in this Ray", "stop it first")
         try:
             if own_ray:
                 start_ray(environment)
@@ -87,10 +92,11 @@ def running_service(config: ServeConfig, *, ready_timeout_s: float = READY_TIMEO
             wait_until_ready(url, timeout_s=ready_timeout_s)
             yield url
         finally:
-            if ray.is_initialized():
-                serve.shutdown()
-            if own_ray:
-                ray.shutdown()
+            with redirect_stdout(sys.stderr):  # Ray prints remarks while it goes; stdout belongs to the command
+                if ray.is_initialized():
+                    serve.shutdown()
+                if own_ray:
+                    ray.shutdown()
 
 
 def start_ray(environment: dict[str, str], *, num_cpus: int | None = None) -> None:
@@ -116,6 +122,9 @@ def wait_until_ready(url: str, *, timeout_s: float) -> None:
             if answer.status_code == 200:
                 return
             last = answer.text[:500]
+            detail = str(answer.json().get("detail", "")) if "json" in answer.headers.get("content-type", "") else ""
+            if answer.status_code == 503 and detail.startswith("no model is loaded") and NOT_NAMED not in detail:
+                raise InputError("model", detail, "it would not get better by waiting")
         except httpx.HTTPError as error:
             last = str(error)
         time.sleep(0.1)

@@ -16,6 +16,8 @@ from rec_platform.serving.store import EventStore
 RETRY_SECONDS = 30.0
 """A version that failed to load is tried again after this, or at once when the alias moves."""
 
+NOT_NAMED = "no model was named yet"
+
 log = logging.getLogger(__name__)
 
 
@@ -36,7 +38,7 @@ class ModelSlot:
         self._current: tuple[str, int] | None = None
         self._failed: tuple[tuple[str, int], float] | None = None
         self.service: DecisionService | None = None
-        self.error: str | None = "no model was named yet"
+        self.error: str | None = NOT_NAMED
 
     @property
     def wanted(self) -> str | None:

@@ -15,9 +15,6 @@ from rec_platform.serving.problems import Problem
 from rec_platform.serving.store import EventStore, SessionSoFar
 from rec_platform.types import Float32, Int32, Observation
 
-SESSION_SLATES_SCALE = 30.0
-"""``session_slates`` is the number of earlier slates over this, at most 1."""
-
 UNKNOWN_ITEMS_ALLOWANCE = 4
 """So many times L events are read, since those of items that are not in the catalogue leave no trace."""
 
@@ -108,8 +105,7 @@ class SituationReader:
             session = self._store.session(connection, request.user_id, request.session_id, self._rule)
         excluded = np.zeros(len(self._everything), dtype=bool)
         if request.exclude_seen is None:
-            if self._contract.full_catalogue:
-                excluded[history[history >= 0]] = True
+            excluded[history[history >= 0]] = True
         elif request.exclude_seen:
             seen = self._catalog.index_of(self._store.seen_items(connection, request.user_id))
             excluded[seen[seen >= 0]] = True
@@ -175,8 +171,8 @@ class SituationReader:
         """The model's context features: those of the session are counted here, the others are the caller's."""
         values: dict[str, float] = {
             **request.context,
-            "session_slates": min(session.slates / SESSION_SLATES_SCALE, 1.0),
-            "session_response_rate": session.positives / session.slates if session.slates else 0.0,
+            "session_slates": min(session.slates / self._contract.max_session_slates, 1.0),
+            "session_response_rate": min(session.positives / session.slates, 1.0) if session.slates else 0.0,
         }
         return np.array([values.get(name, 0.0) for name in self._contract.context_names], dtype=np.float32)
 

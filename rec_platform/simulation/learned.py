@@ -3,12 +3,12 @@
 A simulated user is a user of the log at a random point of his history: his features and his last L events before it.
 
     choice      one item of the slate at most is consumed: mass exp(x_j) each, x_j the model's log-odds of a positive
-                response, and k for none; so a slate of k equal items is answered at the rate the log has for one of them
+                response, and k for none; so a slate of k equal items is answered at the rate the log has for one
     reward      1 if an item was consumed (response channel "click"), else 0
     history     the consumed item is appended with +1; a slate of which nothing was chosen leaves no trace
     patience    see `patience`: slates without a choice and slates like the last items consumed use it up
-    candidates  the whole catalogue (position j = item j) or a random part, drawn anew each step; never an item that stands
-                in the visible history
+    candidates  the whole catalogue (position j = item j) or a random part, drawn anew each step; never an item that
+                stands in the visible history
     context     slates so far / most slates of a session; share of them that was answered (0 before the first)
 
 A log holds what its users chose to meet; of other items the model extrapolates, and rates them too well.
@@ -140,8 +140,8 @@ class LearnedSimulator:
 
         Args:
             user_features: float32 [U, F], finite, of the order of 1.
-            user_rows: int or bool [U], which users to fit on and to simulate; all where None. An evaluation simulator is
-                fitted on other users than the training simulator.
+            user_rows: int or bool [U], which users to fit on and to simulate; all where None. An evaluation simulator
+                is fitted on other users than the training simulator.
             progress: called with (batches done, batches in all) while fitting.
 
         Raises:
@@ -185,7 +185,7 @@ class LearnedSimulator:
         return LearnedUsers(self, count, seed=seed, staggered=staggered)
 
     def similarity(self, history: Int32, history_feedback: Float32) -> Float32:
-        """Float32 [B, N]: every item's mean cosine similarity to the items lately consumed, as the patience rule has it."""
+        """Float32 [B, N]: every item's mean cosine similarity to the items lately consumed, as in the patience rule."""
         recent = self.config.patience.recent
         return recently_consumed(self.content, history, history_feedback, recent) @ self.content.T
 
@@ -276,12 +276,10 @@ def unit_rows(features: Float32) -> Float32:
 
 def _check_catalogue_size(num_items: int, config: LearnedSimulatorConfig) -> None:
     """There must be enough items outside the visible history for the candidates, or at least for a slate."""
-    needed = config.num_candidates or config.slate_size
-    if needed + config.history_length > num_items:
-        raise InputError(
-            "simulator.history_length",
-            f"{config.history_length} items of history and {needed} to show are more than the {num_items} of the catalogue",
-            f"set history_length to at most {num_items - needed}"
-            if num_items > needed
-            else "set slate_size and num_candidates lower, or give a larger catalogue",
-        )
+    needed, length = config.num_candidates or config.slate_size, config.history_length
+    if needed + length > num_items:
+        problem = f"{length} items of history and {needed} to show are more than the catalogue's {num_items}"
+        fix = f"set history_length to at most {num_items - needed}"
+        if num_items <= needed:
+            fix = "set slate_size and num_candidates lower, or give a larger catalogue"
+        raise InputError("simulator.history_length", problem, fix)

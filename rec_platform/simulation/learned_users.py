@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 class LearnedUsers:
     """B live users of a `LearnedSimulator`; a `SimulatedUsers`.
 
-    What depends only on features and history (response state, recently consumed content, which items are available) is kept
-    and renewed only for the users whose history changed. Arrays are changed in place until an observation is handed out,
-    and copied before the first change after that.
+    What depends only on features and history (response state, recently consumed content, which items are available) is
+    kept and renewed only for the users whose history changed. Arrays are changed in place until an observation is
+    handed out, and copied before the first change after that.
     """
 
     def __init__(self, simulator: LearnedSimulator, count: int, *, seed: int, staggered: bool) -> None:

@@ -1,13 +1,16 @@
-"""When a simulated user leaves: a budget of patience that slates use up, the sooner the more they repeat his last items.
+"""When a simulated user leaves: slates use up his patience, the sooner the more they repeat what he had lately.
 
     drain of a slate = base + no_choice [nothing chosen] + boredom_weight max(0, s - boredom_threshold)
     s = mean over the slate's items of the mean cosine similarity of content to the items lately consumed
 
-The user leaves when the budget is used up, or after ``max_slates``. "Lately consumed" are the positive entries among the
-last ``recent`` entries of the visible history; a user without any is never bored. The rule is an assumption, not learned:
-no log says why people left. It is what gives a session a long-term trade-off, so results should be read beside those with
-``boredom_weight`` 0, where there is none (Basu et al. and KuaiSim's "temper" are rules of the same kind; the form here was
-chosen in our calibration).
+The user leaves when the budget is used up, or after ``max_slates``. "Lately consumed" are the positive entries among
+the last ``recent`` entries of the visible history; a user without any is never bored. The rule is an assumption, not
+learned: no log says why people left. It is what gives a session a long-term trade-off, so results should be read beside
+those with ``boredom_weight`` 0, where there is none. KuaiSim's "temper" (Zhao et al. 2023) is a rule of the same kind.
+
+With the defaults, on MovieLens-100K, in a simulator fitted on other users than the relevance was (consumed items a
+session, 2,000 users, s.e. at most .13): random 4.2, popularity 6.0, greedy by relevance 7.2, greedy with the best
+diversity weight 11.9. Without boredom (1,000 users): 6.7, 11.5, 13.9, and diversity only costs.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ class PredictionMetrics:
 
     Attributes:
         log_loss: mean of -y log p - (1 - y) log(1 - p), in nats.
-        auc: probability that a positive is predicted above a negative, ties half (Mann-Whitney U); NaN with one class only.
-        calibration_error: mean over `CALIBRATION_BINS` equally filled bins of |mean p - mean y| (ECE, Naeini et al. 2015).
+        auc: probability that a positive is predicted above a negative, ties half (Mann-Whitney); NaN for one class.
+        calibration_error: ECE: mean over `CALIBRATION_BINS` equally filled bins of |mean p - mean y|.
         examples: n.
     """
 

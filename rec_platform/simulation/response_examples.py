@@ -38,7 +38,7 @@ class ResponseExamples:
         return ResponseExamples(self.users[rows], self.positions[rows], self.items[rows], self.outcomes[rows])
 
     def smoothed_item_means(self, num_items: int, prior_weight: float = 10.0) -> Float32:
-        """Share of positive outcomes of each item, float32 [N], pulled to the overall share by ``prior_weight`` examples."""
+        """Share of positive outcomes of each item, float32 [N], pulled to the overall one by ``prior_weight``."""
         overall = np.clip(self.outcomes.mean(), 0.01, 0.99)
         counts = np.bincount(self.items, minlength=num_items)
         positives = np.bincount(self.items, weights=self.outcomes, minlength=num_items)
@@ -56,9 +56,9 @@ def split_examples(
     """The examples to fit on and, of each user, the latest ``holdout_share`` to judge by.
 
     A log of purchases or plays alone has no negative responses, and nothing could be learned from it. Where more than
-    `ALMOST_NO_NEGATIVES` of the responses are positive, every example is joined by ``negatives_per_positive`` items that its
-    user never met, drawn in proportion to the square root of popularity. The probabilities are then relative to that rate
-    of negatives, not those of a click on an item shown.
+    `ALMOST_NO_NEGATIVES` of the responses are positive, each example is joined by ``negatives_per_positive`` items that
+    its user never met, drawn in proportion to the root of popularity. The probabilities are then relative to that
+    rate of negatives, not those of a click on an item shown.
 
     Raises:
         InputError: fewer than 10 responses, or all of them the same though negatives were wanted.

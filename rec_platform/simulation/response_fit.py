@@ -182,14 +182,14 @@ class _Fit:
                 logits = self._logits(p, content, examples)
                 loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, torch.from_numpy(examples.outcomes))
                 optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 optimizer.step()
                 if progress is not None:
                     progress(done + 1, total)
         return self._frozen(p, content)
 
     def _parameters(self, rng: np.random.Generator) -> dict[str, Any]:
-        """Leaf tensors; the item bias starts at the item's log-odds and the last layer at 0, so the item mean is the start."""
+        """Leaf tensors; the item bias starts at the log-odds of the item's mean, the rest small."""
         import torch
 
         config = self.config

@@ -1,4 +1,4 @@
-"""How likely a user is to respond positively to an item, given what he responded to before: the heart of a learned simulator.
+"""How likely a user is to respond positively to an item, given what he responded to before.
 
     e_i       = W content_i + id_i                                  item vectors, d wide
     pool±     = sum_j a±_j e_{h_j} / (1 + sum_j a±_j)               over the positive / negative entries of the window,
@@ -7,8 +7,9 @@
     (g, q)    = V tanh(U [pool+, pool-, stats, user features] + c) + v
     logit(i)  = b_i + g + q . e_i
 
-No recurrent net: a user-step costs O(L d + k d) for the slate's logits and O(N d) for the whole catalogue's. `response_fit`
-fits it with torch; here are only arrays and NumPy, so that evaluating or loading it needs no torch and runs no stored code.
+No recurrent net: a user-step costs O(L d + k d) for the slate's logits and O(N d) for the whole catalogue's.
+`response_fit` fits it with torch; here are only arrays and NumPy, so that evaluating or loading it needs no torch and
+runs no stored code.
 """
 
 from __future__ import annotations
@@ -125,7 +126,7 @@ class ResponseModel:
 
     def _pool(self, history: Int32, wanted: np.ndarray, age_weights: Float32) -> Float32:
         """Float32 [B, d]: the weighted mean of the vectors of the history entries where ``wanted`` bool [B, L]."""
-        size, length = history.shape
+        size = len(history)
         rows, columns = np.nonzero(wanted & (history >= 0))
         weights = age_weights[columns]
         starts = np.concatenate(([0], np.cumsum(np.bincount(rows, minlength=size))))

@@ -32,26 +32,24 @@ class Tuning:
     best: float
 
 
-def baselines(world: World, relevance: Scorer | None, *, seed: int) -> tuple[list[Policy], Tuning | None]:
+def baselines(world: World, relevance: Scorer | None, tuning: Tuning | None) -> list[Policy]:
     """Random, popular, myopic and, where there is a relevance, greedy with one tuned diversity weight.
 
     Args:
-        relevance: log-odds of a positive response fitted to the log; None in a classic environment.
-        seed: of the users the weight is tuned on (in the training simulator, never in the evaluation's).
+        relevance: log-odds of a positive response fitted to the log; None where the experiment fits none.
+        tuning: the diversity weight found with it in the training simulator (never in the evaluation's).
     """
     policies = [Policy("random", UniformScorer(), PlackettLuce())]
     if isinstance(world.train, InterestEvolution):
         policies.append(Policy("myopic", AffinityScorer(world.train.item_features), Greedy()))
         quality = world.train.config.topic_quality()
         policies.append(Policy("topic_quality", StaticScorer(quality), Greedy()))
-        return policies, None
+        return policies
     policies.append(Policy("popularity", StaticScorer(world.catalog.popularity), Greedy()))
-    if relevance is None:
-        return policies, None
-    policies.append(Policy("myopic", relevance, Greedy()))
-    tuning = tune_diversity(world, relevance, seed=seed)
-    policies.append(Policy("diverse", _diverse(world, relevance, tuning.best), Greedy()))
-    return policies, tuning
+    if relevance is not None and tuning is not None:
+        policies.append(Policy("myopic", relevance, Greedy()))
+        policies.append(Policy("diverse", _diverse(world, relevance, tuning.best), Greedy()))
+    return policies
 
 
 def tune_diversity(world: World, relevance: Scorer, *, seed: int) -> Tuning:

@@ -37,10 +37,12 @@ class PolicySection(NetworkConfig):
 
     Attributes:
         warm_start: ``log`` fits the relevance to the logged responses before reinforcement learning; ``none`` does not.
+        tune_diversity: before training, set ``diversity`` to the weight that is best in the training simulator.
         exploration: how a served decision explores: PPO's slates are drawn at this temperature, SlateQ's with this ε.
     """
 
     warm_start: Literal["none", "log"] = "none"
+    tune_diversity: bool = False
     warm_start_epochs: int = Field(4, ge=1)
     exploration: float = Field(0.0, ge=0)
 
@@ -128,6 +130,8 @@ def _check(experiment: Experiment) -> None:
         raise InputError("policy.head", "'trade_off' needs a learned simulator", "use head: dot")
     if not learned and policy.warm_start == "log":
         raise InputError("policy.warm_start", "there is no log in this simulator", "use warm_start: none")
+    if policy.tune_diversity and policy.head != "trade_off":
+        raise InputError("policy.tune_diversity", "needs head: trade_off", "leave it out")
     if policy.head == "trade_off" and policy.warm_start != "log":
         raise InputError("policy.warm_start", "head 'trade_off' weighs a relevance fitted to the log", "set it to log")
     if algorithm.kind == "ppo":

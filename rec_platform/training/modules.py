@@ -38,7 +38,7 @@ def model_config(
         weights: parameters by name that replace the initial ones (a warm start).
     """
     return {
-        "network": network.model_dump(),
+        "network": network.model_dump(include=set(NetworkConfig.model_fields)),
         "sizes": sizes,
         "item_features": item_features,
         "seed": seed,

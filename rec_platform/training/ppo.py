@@ -69,8 +69,9 @@ class SlatePPOLearner(PPOTorchLearner):
 
         # RLlib's vf_clip_param bounds the squared error of a row; targets are scaled so that it seldom does.
         error = (values - batch[Postprocessing.VALUE_TARGETS]).pow(2).clamp(max=config.vf_clip_param)
-        entropy = first_slot_entropy(logits).mean()
         entropy_coeff = self.entropy_coeff_schedulers_per_module[module_id].get_current_value()
+        with torch.set_grad_enabled(entropy_coeff > 0):
+            entropy = first_slot_entropy(logits if entropy_coeff > 0 else logits[:256]).mean()
         loss = -surrogate + config.vf_loss_coeff * error.mean() - entropy_coeff * entropy
         kl = (batch[Columns.ACTION_LOGP] - log_prob).sum(1).mean()
         if config.use_kl_loss:

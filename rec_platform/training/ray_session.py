@@ -24,6 +24,7 @@ def ray_session(resources: Resources) -> Iterator[None]:
     needed = resources.env_runners + resources.learners
     if started:
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # else every actor's restart settings are remarked on
         address = os.environ.get("RAY_ADDRESS")
         local = {} if address else {"num_cpus": max(os.cpu_count() or 1, needed, 1), "include_dashboard": False}
         ray.init(

@@ -12,7 +12,7 @@ from rec_platform.policies.policy import Policy
 from rec_platform.registry.bundle import write_bundle
 from rec_platform.registry.manifest import ObservationContract
 from rec_platform.registry.registry import ModelRegistry
-from rec_platform.training.baselines import Tuning, baselines
+from rec_platform.training.baselines import baselines
 from rec_platform.training.experiment import Experiment
 from rec_platform.training.trainer import Progress, Trained, train
 from rec_platform.training.world import World, build_world
@@ -26,7 +26,6 @@ class Run:
         experiment, world, trained: see their classes.
         version: the model version it was registered under; the model has the experiment's name.
         rollouts: of the trained policy with and without exploration and of the baselines, on fresh users.
-        tuning: of the diversity baseline, where there is one.
     """
 
     experiment: Experiment
@@ -34,7 +33,6 @@ class Run:
     trained: Trained
     version: int
     rollouts: dict[str, Rollout]
-    tuning: Tuning | None
 
     @property
     def env_steps(self) -> int:
@@ -64,15 +62,12 @@ def run_experiment(
     trained = train(experiment, world, folder, resume=resume, on_progress=on_progress)
     on_phase("evaluating on fresh users")
     relevance = trained.relevance.scorer if trained.relevance else None
-    others: list[Policy] = []
-    tuning = None
-    if compare:
-        others, tuning = baselines(world, relevance, seed=experiment.evaluation.seed + 1)
+    others = baselines(world, relevance, trained.tuning) if compare else []
     own = [trained.greedy, trained.policy] if trained.policy.sampler is not trained.greedy.sampler else [trained.greedy]
     rollouts = evaluate_policies([*others, *own], experiment, world)
     on_phase("registering")
     version = register(experiment, world, trained, home, rollouts)
-    return Run(experiment, world, trained, version, rollouts, tuning)
+    return Run(experiment, world, trained, version, rollouts)
 
 
 def evaluate_policies(policies: list[Policy], experiment: Experiment, world: World) -> dict[str, Rollout]:

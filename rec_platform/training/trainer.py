@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, EPISODE_LEN_MEAN, EPISODE_RETURN_MEAN
@@ -26,6 +27,7 @@ from rec_platform.training.algorithms import (
     set_learner_state,
     state_sizes,
 )
+from rec_platform.training.baselines import Tuning, tune_diversity
 from rec_platform.training.checkpoint import load_checkpoint, save_checkpoint
 from rec_platform.training.columnar_env_runner import CPU_SECONDS
 from rec_platform.training.experiment import Experiment
@@ -74,13 +76,15 @@ class Trained:
     Attributes:
         policy: the policy that is served: it explores as the experiment says.
         greedy: the same without exploration.
-        relevance: the warm start as a scorer of its own; None where there was none.
+        relevance: the warm start as a policy of its own, greedy; None where there was none.
+        tuning: the diversity weight that is best with that relevance in the training simulator.
         curve: the progress, oldest first.
     """
 
     policy: Policy
     greedy: Policy
     relevance: Policy | None
+    tuning: Tuning | None
     curve: list[Progress]
 
 
@@ -112,10 +116,14 @@ def train(
     torch.set_num_threads(1)
     try:
         relevance = _relevance(experiment, world)
-        weights = _starting_weights(relevance)
+        myopic = _relevance_policy(experiment, world, relevance)
+        tuning = None
+        if myopic is not None:
+            tuning = tune_diversity(world, myopic.scorer, seed=experiment.seed)
+        weights = _starting_weights(experiment, relevance, tuning)
         with ray_session(experiment.resources):
             network, curve = _loop(experiment, world, folder, identity, weights, state, on_progress)
-        return _policies(experiment, world, network, relevance, curve)
+        return _policies(experiment, world, network, myopic, tuning, curve)
     finally:
         torch.set_num_threads(threads)
 
@@ -144,10 +152,17 @@ def _relevance(experiment: Experiment, world: World) -> DotNetwork | None:
     )
 
 
-def _starting_weights(relevance: DotNetwork | None) -> Weights | None:
+def _starting_weights(experiment: Experiment, relevance: DotNetwork | None, tuning: Tuning | None) -> Weights | None:
+    """What the network starts from: the fitted relevance, and for PPO the tuned weight of likeness."""
     if relevance is None:
         return None
-    return {f"features.relevance.{name}": value.numpy() for name, value in relevance.state_dict().items()}
+    policy = experiment.policy
+    if policy.head == "dot":
+        return {f"features.{n}": w.numpy() for n, w in relevance.state_dict().items() if n.startswith("vectors.")}
+    weights = {f"features.relevance.{name}": value.numpy() for name, value in relevance.state_dict().items()}
+    if policy.tune_diversity and tuning and experiment.algorithm.kind == "ppo":
+        weights["log_diversity"] = np.log(np.float32(max(tuning.best, 0.1)))
+    return weights
 
 
 def _loop(
@@ -237,7 +252,12 @@ def _network(experiment: Experiment, world: World, weights: Weights) -> nn.Modul
 
 
 def _policies(
-    experiment: Experiment, world: World, network: nn.Module, relevance: DotNetwork | None, curve: list[Progress]
+    experiment: Experiment,
+    world: World,
+    network: nn.Module,
+    myopic: Policy | None,
+    tuning: Tuning | None,
+    curve: list[Progress],
 ) -> Trained:
     scorer = export_scorer(network, _example(experiment, world))
     greedy_sampler: Sampler
@@ -253,7 +273,8 @@ def _policies(
     return Trained(
         policy=Policy(f"{kind}_exploring", scorer, exploring),
         greedy=Policy(kind, scorer, greedy_sampler),
-        relevance=_relevance_policy(experiment, world, relevance),
+        relevance=myopic,
+        tuning=tuning,
         curve=curve,
     )
 

@@ -16,7 +16,7 @@ from rec_platform.policies.networks.plackett_luce import UNAVAILABLE, slate_log_
 from rec_platform.policies.policy import Scores
 from rec_platform.policies.samplers import PlackettLuce
 from rec_platform.policies.samplers.plackett_luce import log_propensity, sample_plackett_luce, top_k
-from tests.policies.observations import observation
+from observations import observation
 
 
 def by_definition(logits: np.ndarray, available: np.ndarray, slate: tuple[int, ...]) -> np.ndarray:

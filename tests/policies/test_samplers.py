@@ -11,7 +11,7 @@ from rec_platform.errors import InputError
 from rec_platform.policies.policy import Policy, Scores
 from rec_platform.policies.samplers import EpsilonGreedy, Greedy, PlackettLuce, RatioOptimal, build
 from rec_platform.policies.scorers import UniformScorer
-from tests.policies.observations import observation
+from observations import observation
 
 
 def slateq_scores(rng: np.random.Generator, batch: int, candidates: int) -> Scores:

@@ -16,7 +16,7 @@ from rec_platform.serving.settings import ServiceSettings
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., TestClient]]:
-    """A function that starts a service on ``tmp_path`` and gives its client; ``client.app.state.runtime`` is its inside."""
+    """A function that starts a service on ``tmp_path`` and gives its client; inside: ``app.state.runtime``."""
     clients = []
 
     def start_service(model: str = "tiny", **settings: object) -> TestClient:
@@ -39,9 +39,3 @@ def client(tmp_path: Path, start: Callable[..., TestClient]) -> TestClient:
     """A service with the tiny model of 40 items."""
     register_network(tmp_path)
     return start()
-
-
-def click(event_id: str, item_id: str, **changes: object) -> dict:
-    """An interaction event."""
-    event = {"event_id": event_id, "type": "interaction", "user_id": "u", "item_id": item_id, "action": "click"}
-    return event | changes

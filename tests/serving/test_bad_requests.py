@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import click
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tiny_model import click
 
 RECOMMENDATIONS, EVENTS = "/v1/recommendations", "/v1/events"
 
@@ -89,9 +89,9 @@ def test_a_wrong_field_is_named(client: TestClient, field: str, value: object) -
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400", "9" * 400, "9" * 5000])
 def test_numbers_that_are_none(client: TestClient, number: str) -> None:
-    body = '{"user_id": "u", "context": {"hour": %s}}' % number
+    body = '{"user_id": "u", "context": {"hour": NUMBER}}'.replace("NUMBER", number)
     assert_problem(client.post(RECOMMENDATIONS, content=body), (400, 422))
-    body = '{"user_id": "u", "limit": %s}' % number
+    body = '{"user_id": "u", "limit": NUMBER}'.replace("NUMBER", number)
     assert_problem(client.post(RECOMMENDATIONS, content=body), (400, 422))
 
 

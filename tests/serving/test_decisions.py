@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import click
 from fastapi.testclient import TestClient
-from tiny_model import register_network
+from tiny_model import click, network, register_network
 
+from rec_platform.policies.policy import Policy
+from rec_platform.policies.samplers import Greedy
+from rec_platform.policies.scorers import OnnxScorer, StaticScorer
 from rec_platform.registry import ModelRegistry
 from rec_platform.serving.api_models import RecommendationRequest, RecommendationResponse
 from rec_platform.serving.decision_log import decisions_table, observation_of, recompute_propensities
@@ -68,6 +71,12 @@ def test_the_log_gives_the_propensities_again(client: TestClient, tmp_path: Path
     bundle = ModelRegistry(tmp_path).get("tiny").load()
     assert log.num_rows == 60
     assert recompute_propensities(bundle, log) < 1e-6
+    other = dataclasses.replace(
+        bundle, policy=dataclasses.replace(bundle.policy, scorer=OnnxScorer(network(40, seed=1)))
+    )
+    assert recompute_propensities(other, log) > 1e-2  # the check can fail
+    broken = StaticScorer(np.full(40, np.nan, np.float32))
+    assert np.isnan(recompute_propensities(dataclasses.replace(bundle, policy=Policy("b", broken, Greedy())), log))
     for row in log.to_pylist():
         observation = observation_of(bundle, row)
         scores = bundle.policy.scorer.score(observation).values[0]

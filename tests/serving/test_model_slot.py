@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import pytest
 from fastapi.testclient import TestClient
 from tiny_model import register_network, write_broken
 
+from rec_platform.errors import InputError
 from rec_platform.registry import ModelRegistry
+from rec_platform.serving import launch
 
 
 def wait_for(client: TestClient, version: str | None = None, *, error: str | None = None) -> dict:
@@ -49,6 +52,15 @@ def test_a_broken_model_does_not_take_over(tmp_path: Path, start) -> None:
     assert wait_for(client, error="has changed since")["model"]["version"] == "1"
     registry.promote("tiny", 1)
     wait_for(client, "1")
+
+
+def test_launching_a_broken_model_fails_at_once(tmp_path: Path, start, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = ModelRegistry(tmp_path)
+    registry.promote("tiny", registry.register("tiny", write_broken))
+    client = start()
+    monkeypatch.setattr(launch.httpx, "get", lambda url, timeout: client.get(url))
+    with pytest.raises(InputError, match="fails for a user without history"):
+        launch.wait_until_ready("http://testserver", timeout_s=60)
 
 
 def test_configure_never_raises(tmp_path: Path, start) -> None:

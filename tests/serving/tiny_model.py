@@ -111,3 +111,9 @@ def register_network(home: Path, *, items: int = 40, seed: int = 0, full_catalog
     )
     registry.promote("tiny", version)
     return version
+
+
+def click(event_id: str, item_id: str, **changes: object) -> dict:
+    """An interaction event."""
+    event = {"event_id": event_id, "type": "interaction", "user_id": "u", "item_id": item_id, "action": "click"}
+    return event | changes

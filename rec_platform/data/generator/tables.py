@@ -48,8 +48,8 @@ def item_table(world: World) -> pa.Table:
 def log_tables(world: World, users: NDArray, sessions: Sessions, rng: np.random.Generator) -> tuple[pa.Table, pa.Table]:
     """Interactions and decisions in time order; ``users`` int [S] are the world rows of the sessions.
 
-    The sessions of a user are spread over the log and overlap only where there is no room. A click and its purchase have
-    the decision's own timestamp.
+    The sessions of a user are spread over the log and overlap only where there is no room. A click and its purchase
+    have the decision's own timestamp.
     """
     time = _times(world, users, sessions, rng)
     order = np.lexsort((sessions.step, sessions.session, time))

@@ -101,7 +101,7 @@ class World:
         users, items, kinds = config.num_users, config.num_items, len(CATEGORIES)
         category = rng.integers(kinds, size=items)
         quality = rng.normal(size=items)
-        log_price = np.asarray(_MEAN_LOG_PRICE)[category] + 0.5 * rng.normal(size=items)
+        log_price: Float64 = np.asarray(_MEAN_LOG_PRICE, dtype=np.float64)[category] + 0.5 * rng.normal(size=items)
         age = np.clip(np.round(rng.normal(38, 14, size=users)), 16, 85).astype(np.int64)
         gender, city = rng.integers(len(GENDERS), size=users), rng.integers(len(CITIES), size=users)
         by_gender, by_city = rng.normal(size=(len(GENDERS), kinds)), rng.normal(size=(len(CITIES), kinds))
@@ -111,7 +111,7 @@ class World:
         return World(
             config=config,
             category=category,
-            price=np.round(np.exp(log_price), 2),
+            price=np.asarray(np.round(np.exp(log_price), 2), dtype=np.float64),
             quality=quality,
             rating=np.clip(np.round(3.3 + 0.7 * quality + 0.4 * rng.normal(size=items), 1), 1.0, 5.0),
             taste=taste,

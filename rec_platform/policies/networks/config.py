@@ -51,4 +51,4 @@ class NetworkConfig(BaseModel):
     item_ids: bool = True
     window: int = Field(10, ge=1)
     inverse_temperature: float = Field(6.0, gt=0)
-    diversity: float = Field(1.0, ge=0)
+    diversity: float = Field(1.0, gt=0)

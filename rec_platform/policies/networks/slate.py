@@ -64,7 +64,7 @@ class ActorCritic(nn.Module):
         if self.features.trade_off:
             self.actor = layers(size, config.hidden, 2, last_gain=0.01)
             self.log_scale = nn.Parameter(torch.tensor(float(np.log(config.inverse_temperature))))
-            self.log_diversity = nn.Parameter(torch.tensor(float(np.log(np.expm1(max(config.diversity, 1e-3))))))
+            self.log_diversity = nn.Parameter(torch.tensor(float(np.log(config.diversity))))
         else:
             self.actor = layers(size, config.hidden, config.embedding, last_gain=0.01)
             self.bias = nn.Parameter(torch.zeros(len(item_features)))
@@ -77,7 +77,7 @@ class ActorCritic(nn.Module):
         if likeness is None:
             logits = torch.addmm(self.bias, out, items.T)
         else:
-            diversity = nn.functional.softplus(self.log_diversity + 4.0 * out[:, :1])
+            diversity = torch.exp(self.log_diversity + 4.0 * out[:, :1])
             logits = torch.exp(self.log_scale + out[:, 1:]) * (items - diversity * likeness)
         return logits, self.critic(state).squeeze(-1)
 
@@ -100,14 +100,13 @@ class SlateValue(nn.Module):
         self.features = Features(config, sizes, item_features)
         self.value_scale = value_scale
         size = self.features.size
-        self.base = layers(size, config.hidden, 2)  # V(s) and the null item's advantage
+        self.base = layers(size, config.hidden, 3)  # V(s), the null item's advantage, and its choice
         if self.features.trade_off:
             self.advantage = layers(size, config.hidden, 3, last_gain=0.01)
-            self.choice = nn.Parameter(torch.tensor([1.0, 0.0, 0.0]))
-            self.null_choice = nn.Parameter(torch.tensor(float(np.log(sizes.slate_size))))
+            self.choice = nn.Parameter(torch.tensor([1.0, 0.0, -float(np.log(sizes.slate_size))]))
         else:
             self.advantage = layers(size, config.hidden, config.embedding)
-            self.choice_query = layers(size, config.hidden, config.embedding + 1)
+            self.choice_query = layers(size, config.hidden, config.embedding)
 
     def forward(self, obs: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Values [B, N], masses [B, N], null value [B], null mass [B]."""
@@ -116,12 +115,15 @@ class SlateValue(nn.Module):
         advantage = self.advantage(state)
         if likeness is None:
             values = advantage @ items.T
-            choice = self.choice_query(state)
-            masses = nn.functional.softplus(choice[:, :-1] @ items.T + 0.5413) + 1e-4
-            null_mass = nn.functional.softplus(choice[:, -1] + 0.5413) + 1e-4
+            masses = positive_mass(self.choice_query(state) @ items.T)
         else:
             values = advantage[:, :1] + advantage[:, 1:2] * items + 4.0 * advantage[:, 2:] * likeness
             logits = self.choice[0] * items + self.choice[1] * likeness + self.choice[2]
             masses = torch.exp(logits.clamp(-12.0, 12.0))
-            null_mass = torch.exp(self.null_choice).expand(len(state))
-        return self.value_scale * (base[:, :1] + values), masses, self.value_scale * base.sum(1), null_mass
+        null_mass = positive_mass(base[:, 2])
+        return self.value_scale * (base[:, :1] + values), masses, self.value_scale * base[:, :2].sum(1), null_mass
+
+
+def positive_mass(x: Tensor) -> Tensor:
+    """Softplus, 1 at 0 and never 0: masses may vanish without their logarithm running away."""
+    return nn.functional.softplus(x + 0.5413) + 1e-4

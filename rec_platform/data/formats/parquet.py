@@ -1,0 +1,90 @@
+"""Parquet: one file of interactions, or a folder with interactions, items, users and decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rec_platform.data.formats.columns import ITEM_COLUMNS, USER_COLUMNS, check_mapping, interactions, renamed
+from rec_platform.data.formats.raw import RawLog, RawTable, find_file, require_source
+from rec_platform.data.schema import DECISIONS
+from rec_platform.errors import InputError
+
+INTERACTION_FILES = ("interactions.parquet", "events.parquet", "ratings.parquet", "interactions")
+
+
+def read_parquet(source: Path, mapping: Mapping[str, str]) -> RawLog:
+    """Read Parquet with the columns of `delimited.read_csv`, of any sensible type.
+
+    ``SOURCE`` is a file, or a folder with ``interactions.parquet`` (a file or a folder of parts) and optionally
+    ``items.parquet``, ``users.parquet`` and ``decisions.parquet`` (`schema.DECISIONS`). ``category`` may be a list.
+
+    Raises:
+        InputError: nothing there, not Parquet, or a required column is missing.
+    """
+    require_source(source)
+    found: dict[str, Path | None] = {"interactions": source}
+    if source.is_dir():
+        found = {"interactions": find_file(source, INTERACTION_FILES)}
+        for name in ("items", "users", "decisions"):
+            found[name] = find_file(source, (f"{name}.parquet", name))
+    path = found["interactions"]
+    if path is None:
+        problem = "the folder has no " + ", ".join(INTERACTION_FILES[:-1])
+        raise InputError(str(source), problem, "name the file itself, or rename it to interactions.parquet")
+    tables = {name: _read(place) for name, place in found.items() if place is not None}
+    check_mapping(mapping, {name: table.column_names for name, table in tables.items()})
+    log, default_event = interactions(RawTable.of(tables["interactions"]), mapping, str(path))
+    extra: dict[str, RawTable | None] = {"items": None, "users": None, "decisions": None}
+    for name, columns in (("items", ITEM_COLUMNS), ("users", USER_COLUMNS)):
+        if name in tables:
+            extra[name] = renamed(RawTable.of(tables[name]), columns, mapping)
+            _require(extra[name], columns[0], found[name])
+    if "decisions" in tables:
+        extra["decisions"] = RawTable.of(_decisions(tables["decisions"], found["decisions"]))
+    return RawLog(
+        interactions=log,
+        default_event=default_event,
+        files=tuple(part for place in found.values() if place is not None for part in _parts(place)),
+        mapping=dict(mapping),
+        **extra,
+    )
+
+
+def _read(path: Path) -> pa.Table:
+    parts = _parts(path)
+    if not parts:
+        raise InputError(str(path), "the folder has no .parquet file", "check the path")
+    try:
+        return pa.concat_tables([pq.ParquetFile(part).read() for part in parts], promote_options="permissive")
+    except (OSError, pa.ArrowException) as error:
+        problem = f"not readable as Parquet: {str(error).splitlines()[0]}"
+        raise InputError(str(path), problem, "check the file and the --format") from error
+
+
+def _parts(path: Path) -> list[Path]:
+    return sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+
+
+def _require(raw: RawTable | None, column: str, path: Path | None) -> None:
+    if raw is not None and column not in raw.table.column_names:
+        raise InputError(str(path), f"no column {column}", f"name it with --map {column}=YOUR_COLUMN")
+
+
+def _decisions(table: pa.Table, path: Path | None) -> pa.Table:
+    columns = {}
+    for field in DECISIONS:
+        if field.name in table.column_names:
+            try:
+                columns[field.name] = table[field.name].cast(field.type)
+            except pa.ArrowException as error:
+                problem = f"column {field.name} is {table[field.name].type}, not {field.type}"
+                raise InputError(str(path), problem, "see rec_platform.data.schema.DECISIONS") from error
+        elif field.nullable:
+            columns[field.name] = pa.nulls(len(table), field.type)
+        else:
+            raise InputError(str(path), f"no column {field.name}", "see rec_platform.data.schema.DECISIONS")
+    return pa.table(columns)

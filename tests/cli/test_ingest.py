@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from rec_platform.cli.ingest import ingest, parse_mapping
+from rec_platform.errors import InputError
+
+app = typer.Typer()
+app.command("ingest")(ingest)
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def log(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("uid,item_id,timestamp,stars\nu1,a,1,5\nu2,b,2,1\nu2,b,never,1\n")
+    return path
+
+
+def test_json_is_the_last_line(log, tmp_path):
+    mapped = ("--map", "user_id=uid", "--map", "rating=stars")
+    result = run(log, "--format", "csv", "--output", tmp_path / "d", *mapped, "--json")
+    assert result.exit_code == 0, result.output
+    answer = json.loads(result.stdout.strip().splitlines()[-1])
+    assert answer == {
+        "rows_read": 3, "rows_kept": 2, "rows_rejected": 1, "users": 2, "items": 2, "interactions": 2, "decisions": 0,
+        "output": str(tmp_path / "d"), "rejected": {"bad_timestamp": 1},
+    }  # fmt: skip
+
+
+def test_the_summary_names_what_was_rejected(log, tmp_path):
+    result = run(log, "--format", "csv", "--output", tmp_path / "d", "--map", "user_id=uid")
+    assert result.exit_code == 0, result.output
+    assert "bad_timestamp" in result.output
+    assert "rejected_share" in result.output
+
+
+def test_generator(tmp_path):
+    sizes = ("--users", 20, "--items", 10, "--seed", 3)
+    result = run("generator", "--format", "generator", "--output", tmp_path / "d", *sizes, "--json")
+    assert result.exit_code == 0, result.output
+    answer = json.loads(result.stdout.strip().splitlines()[-1])
+    assert (answer["users"], answer["items"], answer["rows_rejected"]) == (20, 10, 0)
+    assert answer["decisions"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("log.csv", "--format", "generator"), "generator --format generator"),
+        (("log.csv", "--format", "csv", "--users", "3"), "only the generator"),
+        (("generator", "--format", "generator", "--map", "a=b"), "no columns to map"),
+        (("log.csv", "--format", "cvs"), "did you mean 'csv'"),
+    ],
+)
+def test_options_that_do_not_go_together(tmp_path, arguments, message):
+    result = run(*arguments, "--output", tmp_path / "d")
+    assert isinstance(result.exception, InputError)
+    assert message in str(result.exception)
+    assert not (tmp_path / "d").exists()
+
+
+def test_mapping_pairs():
+    assert parse_mapping(["user_id=uid", " value = a=b "]) == {"user_id": "uid", "value": "a=b"}
+    for pairs in (["user_id"], ["=x"], ["user_id="], ["user_id=a", "user_id=b"]):
+        with pytest.raises(InputError, match="map"):
+            parse_mapping(pairs)

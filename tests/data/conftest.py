@@ -1,0 +1,43 @@
+"""Small logs for the tests of data/."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rec_platform.data.dataset import Dataset
+from rec_platform.data.generator import GeneratorConfig, generate
+
+SHARED_DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+
+@pytest.fixture(scope="session")
+def ml_100k() -> Path:
+    folder = SHARED_DATA / "ml-100k"
+    if not (folder / "u.data").exists():
+        pytest.skip(f"MovieLens 100K is not at {folder}")
+    return folder
+
+
+@pytest.fixture
+def write_log(tmp_path: Path) -> Callable[..., Path]:
+    """Write a file of text below the test's folder and return its path."""
+
+    def write(text: str, name: str = "log.csv") -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def small() -> GeneratorConfig:
+    return GeneratorConfig(num_users=40, num_items=30, slate_size=3, sessions_per_user=2.0, seed=5)
+
+
+@pytest.fixture(scope="session")
+def generated(small: GeneratorConfig, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return generate(small, tmp_path_factory.mktemp("generated") / "dataset", truth_sessions=200)

@@ -1,0 +1,161 @@
+"""An acknowledged event is on disk, once; whatever happens to the process that took it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from rec_platform.data.feedback import FeedbackRule
+from rec_platform.errors import InputError
+from rec_platform.serving.group_commit import GroupCommit, StoreBusy
+from rec_platform.serving.schema import events
+from rec_platform.serving.store import EventStore
+
+
+def row(event_id: str, **changes: object) -> dict:
+    values: dict = dict.fromkeys(column.name for column in events.columns if column.name != "seq")
+    return values | {
+        "event_id": event_id,
+        "type": "interaction",
+        "user_id": "u",
+        "item_id": "i",
+        "action": "click",
+        "occurred_at": 1,
+        "received_at": 1,
+        "source": "client",
+        "body": "{}",
+        **changes,
+    }
+
+
+@pytest.fixture
+def store(tmp_path: Path):
+    store = EventStore(f"sqlite:///{tmp_path / 'serving.db'}")
+    yield store
+    store.close()
+
+
+def test_the_first_of_an_id_wins(store: EventStore) -> None:
+    assert store.add_events([row("a", item_id="first"), row("a", item_id="second"), row("b")]).result() == 2
+    assert store.add_events([row("a", item_id="third"), row("c")]).result() == 1
+    with store.connect() as connection:
+        assert connection.execute(select(events.c.item_id).where(events.c.event_id == "a")).scalars().all() == ["first"]
+
+
+def test_many_clients_share_commits(store: EventStore) -> None:
+    commits = []
+    write = store._write_events
+    store._write_events = lambda connection, batches: (commits.append(len(batches)), write(connection, batches))[1]  # type: ignore[method-assign]
+    with ThreadPoolExecutor(16) as pool:
+        counts = list(pool.map(lambda n: store.add_events([row(f"e{n % 200}")]).result(), range(400)))
+    assert sum(counts) == 200
+    assert sum(commits) == 400
+    assert len(commits) < 300
+    assert store.counts()["events"] == 200
+
+
+def test_a_row_that_fails_spoils_nobody_elses(store: EventStore) -> None:
+    futures = [store.add_events([row(f"e{n}", user_id=None if n == 3 else "u")]) for n in range(8)]
+    assert [future.exception() is None for future in futures] == [n != 3 for n in range(8)]
+    assert store.counts()["events"] == 7
+
+
+def test_too_much_waiting_is_refused(store: EventStore) -> None:
+    commits = GroupCommit(store.writer, max_pending=1)
+    commits.close()
+    assert not commits.alive
+    with pytest.raises(StoreBusy):
+        commits.submit(lambda connection, payloads: payloads, None)
+
+
+def test_settings_and_index(store: EventStore) -> None:
+    with store.writer.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
+        query = (
+            "EXPLAIN QUERY PLAN SELECT item_id FROM events WHERE user_id = 'u' AND type = 'interaction' "
+            "ORDER BY occurred_at DESC LIMIT 5"
+        )
+        plan = " ".join(r[-1] for r in connection.exec_driver_sql(query).all())
+    assert "USING INDEX events_of_user" in plan
+    assert "TEMP B-TREE" not in plan
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mysql://host/db", "sqlite://", "sqlite:////proc/nowhere/x.db"])
+def test_urls_that_are_none(url: str) -> None:
+    with pytest.raises(InputError, match="store"):
+        EventStore(url)
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'serving.db'}"
+    EventStore(url).close()
+    with sqlite3.connect(tmp_path / "serving.db") as connection:
+        connection.execute("UPDATE meta SET value = '99'")
+    with pytest.raises(InputError, match="newer"):
+        EventStore(url)
+
+
+def test_history_reads_what_counts(store: EventStore) -> None:
+    store.add_events(
+        [row(f"e{n}", item_id=f"i{n}", occurred_at=n, action="view" if n % 2 else "click") for n in range(9)]
+    )
+    store.add_events([row("other", user_id="v")]).result()
+    with store.connect() as connection:
+        assert store.history(connection, "u", FeedbackRule(), 3) == [("i4", 1.0), ("i6", 1.0), ("i8", 1.0)]
+        assert len(store.seen_items(connection, "u")) == 9
+
+
+WRITER = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+sys.path.insert(0, {tests!r})
+from test_event_store import row
+from rec_platform.serving.store import EventStore
+
+store = EventStore({url!r})
+
+def write(number):
+    store.add_events([row(f"e{{number}}")]).result()
+    sys.stdout.write(f"e{{number}}\\n")
+    sys.stdout.flush()
+
+with ThreadPoolExecutor(4) as pool:
+    list(pool.map(write, range({start}, 300)))
+"""
+
+
+def writer(url: str, *, start: int = 0) -> subprocess.Popen[str]:
+    script = WRITER.format(tests=str(Path(__file__).parent), url=url, start=start)
+    return subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+
+
+def test_killed_writers_lose_nothing_they_acknowledged(tmp_path: Path) -> None:
+    """Two processes on one file, one killed half-way; then all is sent again."""
+    url = f"sqlite:///{tmp_path / 'serving.db'}"
+    victim, survivor = writer(url), writer(url, start=200)
+    assert victim.stdout is not None
+    acknowledged = [victim.stdout.readline().strip() for _ in range(120)]
+    os.kill(victim.pid, signal.SIGKILL)
+    acknowledged += victim.stdout.read().split()
+    victim.wait()
+    survived, _ = survivor.communicate(timeout=60)
+    acknowledged += survived.split()
+    assert survivor.returncode == 0
+    store = EventStore(url)
+    with store.connect() as connection:
+        stored = connection.execute(select(events.c.event_id)).scalars().all()
+    assert set(acknowledged) <= set(stored)
+    assert len(stored) == len(set(stored))
+    again = store.add_events([row(f"e{n}") for n in range(300)]).result()
+    assert again == 300 - len(stored)
+    assert store.counts()["events"] == 300
+    store.close()
