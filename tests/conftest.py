@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,15 +10,13 @@ import pytest
 
 
 @pytest.fixture(scope="session")
-def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def ray_cluster() -> Iterator[None]:
     """A local Ray with four logical CPUs, ready for RLlib and for Serve behind HAProxy."""
     import ray
 
     from rec_platform.serving.launch import serve_environment, start_ray
 
-    # Not under pytest's own folder: HAProxy's socket needs a short path.
-    folder = Path(tmp_path_factory.getbasetemp().anchor) / "tmp" / f"rec-{tmp_path_factory.getbasetemp().name}"
-    folder.mkdir(parents=True, exist_ok=True)
-    start_ray(serve_environment(folder), num_cpus=4)
-    yield
-    ray.shutdown()
+    with tempfile.TemporaryDirectory(prefix="rec-") as folder:  # short: HAProxy's socket lies there
+        start_ray(serve_environment(Path(folder)), num_cpus=4)
+        yield
+        ray.shutdown()

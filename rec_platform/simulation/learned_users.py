@@ -79,7 +79,7 @@ class LearnedUsers:
         users = np.flatnonzero(chosen >= 0)
 
         self._disown()
-        self._budget -= self._patience.drain(chosen, self._slate_similarity(items))
+        self._budget -= self._patience.drain(chosen, self._similarity(items, chosen))
         self._slates += 1
         self._positives[users] += 1.0
         self._consume(users, items[users, chosen[users]])
@@ -103,12 +103,15 @@ class LearnedUsers:
             self._disown()
             self._enter(rows)
 
-    def _slate_similarity(self, items: Int32) -> Float32:
+    def _similarity(self, items: Int32, chosen: Int32) -> Float32:
         """s of the patience rule, float32 [B]."""
+        content, none = self._simulator.content, np.zeros(len(items), dtype=np.float32)
         if self._patience.boredom_weight == 0:
-            return np.zeros(len(items), dtype=np.float32)
-        content = self._simulator.content[items].mean(axis=1)
-        return np.einsum("bd,bd->b", content, self._recent)
+            return none
+        if self._patience.bored_by == "shown":
+            return np.einsum("bd,bd->b", content[items].mean(axis=1), self._recent)
+        consumed = np.take_along_axis(items, np.maximum(chosen, 0)[:, None], axis=1)[:, 0]
+        return np.where(chosen >= 0, np.einsum("bd,bd->b", content[consumed], self._recent), none)
 
     def _disown(self) -> None:
         """Before a change: leave the arrays to the observation that was handed out, and go on with copies."""

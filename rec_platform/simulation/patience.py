@@ -1,8 +1,11 @@
 """When a simulated user leaves: slates use up his patience, the sooner the more they repeat what he had lately.
 
     drain of a slate = base + no_choice [nothing chosen] + boredom_weight max(0, s - boredom_threshold)
-    s = mean over the slate's items of the mean cosine similarity of content to the items lately consumed
+    s = mean cosine similarity of the content of the item consumed now to the items lately consumed, 0 if none was;
+        with ``bored_by: shown``, the mean of the same over all items of the slate
 
+With ``consumed``, what happens next depends on the slate only through the item consumed, which is what SlateQ's
+decomposition assumes and what interest evolution does; ``shown`` is the rule of KuaiSim and breaks the assumption.
 The user leaves when the budget is used up, or after ``max_slates``. "Lately consumed" are the positive entries among
 the last ``recent`` entries of the visible history; a user without any is never bored. The rule is an assumption, not
 learned: no log says why people left. It is what gives a session a long-term trade-off, so results should be read beside
@@ -14,6 +17,8 @@ diversity weight 11.9. Without boredom (1,000 users): 6.7, 11.5, 13.9, and diver
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -36,6 +41,8 @@ class PatienceConfig(BaseModel):
     """Further drain a unit of similarity above the threshold; 0 = nobody is ever bored."""
     boredom_threshold: float = Field(default=0.1, ge=-1, le=1)
     """Similarity up to which a slate does not bore."""
+    bored_by: Literal["consumed", "shown"] = "consumed"
+    """Whose similarity counts: the item consumed, or the whole slate."""
     recent: int = Field(default=10, ge=1)
     """Newest history entries that count."""
     max_slates: int = Field(default=30, ge=1)

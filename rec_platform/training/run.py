@@ -96,6 +96,7 @@ def register(
                 context_names=spec.context_names,
                 slate_size=spec.slate_size,
                 full_catalogue=spec.full_catalogue,
+                max_session_slates=spec.max_steps or 30,
             ),
             feedback=world.rule,
             name=experiment.name,

@@ -97,6 +97,7 @@ def _learned(experiment: Experiment, config: LearnedSimulatorConfig, cache: Path
             catalog=catalog,
             histories=histories.select(rows),
             user_features=features[rows],
+            user_feature_names=encoder.names,
             config=config,
             seed=experiment.seed * 2 + seed,
         )

@@ -87,7 +87,11 @@ def test_a_step_by_hand(variant: LearnedSimulator) -> None:
         assert (after.history_feedback[took, -1] == 1).all()
 
         similarity = variant.similarity(before.history, before.history_feedback)
-        bored = np.take_along_axis(similarity, items, axis=1).mean(axis=1)
+        shown = np.take_along_axis(similarity, items, axis=1)
+        if patience.bored_by == "shown":
+            bored = shown.mean(axis=1)
+        else:
+            bored = np.where(took, shown[np.arange(len(items)), feedback.chosen], 0.0)
         budget -= 0.2 + 1.0 * ~took + patience.boredom_weight * np.maximum(0, bored - patience.boredom_threshold)
         slates, positives = slates + 1, positives + took
         clear = np.abs(budget) > 1e-4
