@@ -27,7 +27,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise InputError(str(path), "is not UTF-8 text", "give the path of a YAML file") from None
     try:
         content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
         raise InputError(str(path), f"is not YAML: {error}") from None
     if not isinstance(content, dict):
         raise InputError(str(path), "has no keys at its top", "write it as `key: value` lines")
@@ -38,7 +38,7 @@ def override(content: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
     """The mapping with ``section.key=value`` assignments applied; values are read as YAML.
 
     Raises:
-        InputError: an assignment without ``=``, or through something that is no section.
+        InputError: an assignment without ``=``, through something that is no section, or whose value is not YAML.
     """
     content = dict(content)
     for assignment in assignments:
@@ -53,7 +53,10 @@ def override(content: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
                 raise InputError("--set", f"'{name}' in '{key}' is a value, not a section")
             at[name] = dict(below or {})
             at = at[name]
-        at[last] = yaml.safe_load(value)
+        try:
+            at[last] = yaml.safe_load(value)
+        except (yaml.YAMLError, ValueError) as error:
+            raise InputError("--set", f"'{value}' in '{assignment}' is not YAML: {error}") from None
     return content
 
 
@@ -97,6 +100,6 @@ def choose(kinds: dict[str, type[Model]], content: Any, where: str) -> Model:
     if not isinstance(content, dict) or "kind" not in content:
         raise InputError(f"{where}.kind", "is missing", "one of: " + ", ".join(kinds))
     kind = content["kind"]
-    if kind not in kinds:
+    if not isinstance(kind, str) or kind not in kinds:
         raise InputError(f"{where}.kind", f"'{kind}' is unknown", did_you_mean(str(kind), kinds))
     return parse(kinds[kind], {name: value for name, value in content.items() if name != "kind"}, where)

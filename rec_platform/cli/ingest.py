@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_text
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -34,8 +35,36 @@ def ingest(
 ) -> None:
     """Read interaction logs, check every row, and write a dataset of Parquet tables."""
     sizes = {"num_users": users, "num_items": items, "seed": seed}
-    given = {key: value for key, value in sizes.items() if value is not None}
-    mapping = parse_mapping(map or [])
+    result = run_ingest(source, format, output, map or [], name=name, sizes=sizes)
+    if json:
+        print(json_text.dumps(as_json(result)))
+    else:
+        show(result, Console())
+
+
+def run_ingest(
+    source: str,
+    format: str,
+    output: Path,
+    pairs: Sequence[str] = (),
+    *,
+    name: str | None = None,
+    sizes: Mapping[str, int | None] | None = None,
+) -> IngestResult:
+    """Read or generate a log and write it as a dataset, with a progress bar on stderr.
+
+    Args:
+        source: a path, or ``generator``.
+        format: a name of `rec_platform.data.formats`, or ``generator``.
+        pairs: ``OUR_COLUMN=THEIR_COLUMN``.
+        name: of the dataset.
+        sizes: fields of `GeneratorConfig`; None leaves one at its default.
+
+    Raises:
+        InputError: options that do not go together, or a log that cannot be read; ``output`` is then as it was.
+    """
+    given = {key: value for key, value in (sizes or {}).items() if value is not None}
+    mapping = parse_mapping(pairs)
     console = Console(stderr=True)
     if format == GENERATOR or source == GENERATOR:
         if format != source:
@@ -43,28 +72,23 @@ def ingest(
         if mapping:
             raise InputError("map", "the generator has no columns to map", "leave --map out")
         with console.status("generating"):
-            result = IngestResult.of(generate(GeneratorConfig(**given), output, name=name or GENERATOR))
-    else:
-        if given:
-            option = "--" + next(iter(given)).removeprefix("num_")
-            raise InputError(option, f"only the generator has it, not {format}", "leave it out")
-        with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-            task = bar.add_task("reading", total=1.0)
-            result = read_log(
-                source,
-                format,
-                output,
-                mapping=mapping,
-                name=name,
-                progress=lambda stage, done: bar.update(task, description=stage, completed=done),
-            )
-    if json:
-        print(json_text.dumps(as_json(result)))
-    else:
-        show(result, Console())
+            return IngestResult.of(generate(GeneratorConfig(**given), output, name=name or GENERATOR))  # type: ignore[arg-type]
+    if given:
+        option = "--" + next(iter(given)).removeprefix("num_")
+        raise InputError(option, f"only the generator has it, not {format}", "leave it out")
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("reading", total=1.0)
+        return read_log(
+            source,
+            format,
+            output,
+            mapping=mapping,
+            name=name,
+            progress=lambda stage, done: bar.update(task, description=stage, completed=done),
+        )
 
 
-def parse_mapping(pairs: list[str]) -> dict[str, str]:
+def parse_mapping(pairs: Sequence[str]) -> dict[str, str]:
     """``["user_id=uid"]`` as a dict.
 
     Raises:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +26,8 @@ def quickstart(
     format_: Annotated[str | None, typer.Option("--format", help="Format of --data, as for `ingest`.")] = None,
     map_: Annotated[list[str] | None, typer.Option("--map", help="Column mapping, as for `ingest`.")] = None,
     serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Stay up after the requests until Ctrl-C.")] = False,
+    users: Annotated[int | None, typer.Option(help="Users of the generated log.")] = None,
+    items: Annotated[int | None, typer.Option(help="Items of the generated log.")] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Of the service; 0 takes a free one.")] = 0,
     home: Annotated[Path | None, typer.Option(help="State folder; default $REC_PLATFORM_HOME.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value for both experiments.")] = None,
@@ -28,6 +36,9 @@ def quickstart(
     """From a log to a live, learning recommender in minutes."""
     if (data is None) != (format_ is None):
         raise InputError("--format" if format_ is None else "--data", "is missing", "give --data and --format together")
+    if serve and json_:
+        raise InputError("--serve", "never ends, so that --json has nothing to print", "leave one of them out")
+    from rec_platform.serving.launch import check_port, local_ray
     from rec_platform.training.experiment import read_experiment
 
     began = time.perf_counter()
@@ -35,31 +46,26 @@ def quickstart(
     folder = where / "datasets" / "quickstart"
     overrides = [f"data.dataset={folder}", *(set_ or [])]
     experiments = [read_experiment(experiment_file(name), overrides) for name in EXPERIMENTS]
+    check_port("127.0.0.1", port)
 
     heading("1  Data")
-    ingested = _ingest(data, format_, map_ or [], folder)
-    heading("2  Training on simulated users fitted to the log")
-    runs = _train(experiments, where)
-    heading("3  Evaluation on fresh users, in a simulator fitted on other users of the log")
-    best, rollouts = _judge(runs, where)
-    heading("4  Promotion")
-    model = _promote(best, rollouts, where)
-    report = where / "report.html"
-    _report(report, runs, rollouts)
-    stdout.print(f"report: {report}")
-    heading("5  The service")
-    served = _serve(model, folder, where, port=port, stay=serve and not json_)
+    ingested = _ingest(data, format_, map_ or [], folder, {"num_users": users, "num_items": items})
+    needed = max(e.resources.env_runners + e.resources.learners for e in experiments)
+    with _stopped_by_sigterm(), local_ray(num_cpus=max(os.cpu_count() or 1, needed, 2)):
+        heading("2  Training on simulated users fitted to the log")
+        runs = _train(experiments, where)
+        heading("3  Evaluation on fresh users, in a simulator fitted on other users of the log")
+        best, rollouts = _judge(runs, where)
+        heading("4  Promotion")
+        model = _promote(best, rollouts, where)
+        report = where / "report.html"
+        _report(report, runs, rollouts)
+        stdout.print(f"report: {report}", soft_wrap=True)
+        heading("5  The service")
+        served = _serve(model, folder, where, port=port, stay=serve)
     seconds = time.perf_counter() - began
-    stdout.print(
-        f"\ndone in {seconds:.0f} s. Go on with:\n"
-        f"  rec-platform models list\n"
-        f"  rec-platform serve --model {model.partition('@')[0]} --dataset {folder}\n"
-        f"  rec-platform train experiments/quickstart_ppo.yaml --set data.dataset={folder} --set stop.env_steps=1000000\n"
-        f"  rec-platform ingest YOUR.csv --format csv --output my-dataset --map user_id=YOUR_COLUMN",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+    stdout.print(f"\ndone in {seconds:.0f} s. Go on with:\n" + _next_steps(model, folder, home), markup=False,
+                 highlight=False, soft_wrap=True)  # fmt: skip
     if json_:
         policies = {name: result.to_dict() for name, result in rollouts.items()}
         print_json(
@@ -72,6 +78,32 @@ def quickstart(
                 "service": served,
             }
         )
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """SIGTERM leaves through everything that was started, like Ctrl-C."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _next_steps(model: str, dataset: Path, home: Path | None) -> str:
+    """Commands that can be pasted: with the program as it was called, and the state folder where it is not the default."""
+    program = "rec-platform" if shutil.which("rec-platform") else sys.argv[0]
+    if not program.endswith("rec-platform"):
+        program = f"{sys.executable} -m rec_platform"
+    of_home = f" --home {home}" if home else ""
+    train = f"train experiments/quickstart_ppo.yaml --set data.dataset={dataset} --set stop.env_steps=1000000{of_home}"
+    commands = (
+        f"models list{of_home}",
+        f"serve --model {model.partition('@')[0]} --dataset {dataset}{of_home}",
+        train,
+        "ingest YOUR.csv --format csv --output my-dataset --map user_id=YOUR_COLUMN",
+    )
+    return "\n".join(f"  {program} {command}" for command in commands)
 
 
 def heading(text: str) -> None:
@@ -87,16 +119,18 @@ def experiment_file(name: str) -> Path:
     raise InputError(f"experiments/{name}.yaml", "is not here", "run this in a clone of the project")
 
 
-def _ingest(data: str | None, format_: str | None, mapping: list[str], folder: Path) -> dict[str, Any]:
-    from rec_platform.cli.ingest import run_ingest
+def _ingest(
+    data: str | None, format_: str | None, pairs: list[str], folder: Path, sizes: dict[str, int | None]
+) -> dict[str, Any]:
+    from rec_platform.cli.ingest import as_json, run_ingest
 
-    result = run_ingest(data or "generator", format_ or "generator", folder, mapping)
+    result = run_ingest(data or "generator", format_ or "generator", folder, pairs, sizes=sizes)
     stdout.print(
-        f"{result['rows_kept']:,} of {result['rows_read']:,} events kept ({result['rows_rejected']:,} rejected), "
-        f"{result['users']:,} users, {result['items']:,} items → {folder}",
+        f"{result.rows_kept:,} of {result.rows_read:,} events kept ({result.rows_rejected:,} rejected), "
+        f"{result.users:,} users, {result.items:,} items → {folder}",
         soft_wrap=True,
     )
-    return result
+    return as_json(result)
 
 
 def _train(experiments: list[Any], where: Path) -> list[Any]:
@@ -178,18 +212,22 @@ def _serve(model: str, dataset: Path, where: Path, *, port: int, stay: bool) -> 
         import_dataset(store, known)
     finally:
         store.close()
-    user = known.users["user_id"][0].as_py()
+    user = known.interactions["user_id"][-1].as_py()  # somebody the log knows: whoever acted last
     session = f"quickstart-{time.time_ns()}"
     with running_service(config) as url, httpx.Client(base_url=url, timeout=10) as client:
-        stdout.print(f"listening at {url}, API documentation at {url}/docs")
+        stdout.print(f"listening at {url}, API documentation at {url}/docs", soft_wrap=True)
 
         def recommend(who: str) -> dict[str, Any]:
-            answer = client.post("/v1/recommendations", json={"user_id": who, "session_id": session, "limit": 5})
+            answer = client.post("/v1/recommendations", json={"user_id": who, "session_id": session, "limit": slate})
             answer.raise_for_status()
             return answer.json()
 
         titles = dict(zip(known.items["item_id"].to_pylist(), known.items["title"].to_pylist(), strict=True))
+        slate = min(5, len(titles))
         first = recommend(user)
+        seen = client.get(f"/v1/recommendations/{first['recommendation_id']}").raise_for_status().json()["history"]
+        newest = ", ".join(titles.get(item) or item for item in seen[:-4:-1])
+        stdout.print(f"user {user}, last with: {newest}", markup=False, soft_wrap=True)
         _show(f"user {user}", first, titles)
         clicked = first["items"][0]["item_id"]
         event = {
@@ -208,13 +246,19 @@ def _serve(model: str, dataset: Path, where: Path, *, port: int, stay: bool) -> 
         _show("a user nobody has seen", cold, titles)
         changed = [i["item_id"] for i in first["items"]] != [i["item_id"] for i in second["items"]]
         if stay:
-            stdout.print(f"\nstill serving at {url}; Ctrl-C stops it")
+            stdout.print(f"\nstill serving at {url}; Ctrl-C stops it", soft_wrap=True)
             try:
                 while True:
                     time.sleep(1.0)
             except KeyboardInterrupt:
-                stdout.print("stopping …")
-    return {"accepted": accepted["accepted"], "duplicates": again["duplicates"], "changed": changed}
+                console.print("stopping …")
+    return {
+        "requests": 3,
+        "accepted": accepted["accepted"],
+        "duplicates": again["duplicates"],
+        "changed": changed,
+        "clicked": clicked,
+    }
 
 
 def _show(title: str, answer: dict[str, Any], titles: dict[str, str | None]) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import os
 import socket
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import httpx
@@ -71,7 +73,7 @@ def running_service(config: ServeConfig, *, ready_timeout_s: float = READY_TIMEO
     config.settings.token()
     ModelRegistry(config.settings.home).get(*parse_reference(config.model))
     port = config.port or free_port(config.host)
-    _check_port(config.host, port)
+    check_port(config.host, port)
     url = f"http://{'127.0.0.1' if config.host == '0.0.0.0' else config.host}:{port}"
     with tempfile.TemporaryDirectory(prefix="rec-haproxy-") as folder:
         environment = serve_environment(Path(folder))
@@ -81,6 +83,7 @@ def running_service(config: ServeConfig, *, ready_timeout_s: float = READY_TIMEO
         try:
             if own_ray:
                 start_ray(environment)
+            logging.getLogger("ray.serve").setLevel(logging.WARNING)  # the command says itself what is ready where
             serve.start(
                 proxy_location="HeadOnly",
                 http_options=HTTPOptions(host=config.host, port=port),
@@ -92,24 +95,64 @@ def running_service(config: ServeConfig, *, ready_timeout_s: float = READY_TIMEO
             wait_until_ready(url, timeout_s=ready_timeout_s)
             yield url
         finally:
-            with redirect_stdout(sys.stderr):  # Ray prints remarks while it goes; stdout belongs to the command
+            with _unheard():
                 if ray.is_initialized():
                     serve.shutdown()
                 if own_ray:
                     ray.shutdown()
 
 
+@contextmanager
+def local_ray(*, num_cpus: int | None = None) -> Iterator[None]:
+    """A Ray of this process's own, ready for training and for the service, for the length of the block."""
+    with tempfile.TemporaryDirectory(prefix="rec-") as folder:  # short: HAProxy's socket lies there
+        start_ray(serve_environment(Path(folder)), num_cpus=num_cpus)
+        try:
+            yield
+        finally:
+            with _unheard():
+                ray.shutdown()
+
+
 def start_ray(environment: dict[str, str], *, num_cpus: int | None = None) -> None:
     """A small Ray of this process's own, on loopback, without a dashboard."""
-    ray.init(
-        address="local",
-        num_cpus=num_cpus,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.WARNING,
-        object_store_memory=200 * 2**20,
-        runtime_env={"env_vars": environment},
-    )
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # else every actor's restart settings are remarked on
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    with _stderr_kept_for_errors():
+        ray.init(
+            address="local",
+            num_cpus=num_cpus,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.WARNING,
+            object_store_memory=200 * 2**20,
+            runtime_env={"env_vars": environment},
+        )
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """What Ray and Serve print while they go is for nobody: that they were killed on purpose, and will not be retried."""
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        yield
+
+
+@contextmanager
+def _stderr_kept_for_errors() -> Iterator[None]:
+    """Ray's core greets on file descriptor 2 before it reads its log level: shown only where the block fails."""
+    sys.stderr.flush()
+    shown = os.dup(2)
+    with tempfile.TemporaryFile() as hidden:
+        os.dup2(hidden.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            hidden.seek(0)
+            os.write(shown, hidden.read())
+            raise
+        finally:
+            os.dup2(shown, 2)
+            os.close(shown)
 
 
 def wait_until_ready(url: str, *, timeout_s: float) -> None:
@@ -131,7 +174,8 @@ def wait_until_ready(url: str, *, timeout_s: float) -> None:
     raise InputError("serve", f"the service at {url} was not ready after {timeout_s:.0f} s: {last}", "see Serve's log")
 
 
-def _check_port(host: str, port: int) -> None:
+def check_port(host: str, port: int) -> None:
+    """Raise `InputError` where nobody can listen now; 0 is always free."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from rec_platform.errors import InputError
@@ -35,8 +36,8 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
         os.fsync(descriptor)
         os.close(descriptor)
     old = folder.with_name(folder.name + ".old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
+    if folder.exists():  # else the older one may be all there is
+        shutil.rmtree(old, ignore_errors=True)
         os.replace(folder, old)
     os.replace(beside, folder)
     shutil.rmtree(old, ignore_errors=True)
@@ -57,7 +58,7 @@ def load_checkpoint(folder: Path) -> dict[str, Any]:
         if content["format"] != FORMAT:
             raise InputError(str(folder), f"is a checkpoint of format {content['format']}, this is {FORMAT}")
         return _put_together(content["state"], arrays)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(str(folder), f"holds no whole checkpoint: {error}", "train without --resume") from None
@@ -67,8 +68,9 @@ def _take_apart(node: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
     if isinstance(node, torch.Tensor):
         node = node.detach().cpu().numpy()
     if isinstance(node, np.ndarray):
-        arrays[path] = np.ascontiguousarray(node)
-        return {"array": path}
+        name = f"{len(arrays)}:{path}"  # paths alone may run together: keys hold slashes, and 1 and "1" differ
+        arrays[name] = np.asarray(node, order="C")
+        return {"array": name}
     if isinstance(node, dict):
         pairs = [[key, _take_apart(value, f"{path}/{key}", arrays)] for key, value in node.items()]
         return {"dict": pairs}

@@ -43,6 +43,13 @@ def gather(scores: Tensor, batch: dict[str, Tensor], fill: float, prefix: str = 
     return torch.where(candidates >= 0, scores.gather(1, candidates.clamp(min=0)), fill)
 
 
+def shown_items(batch: dict[str, Tensor], positions: Tensor) -> Tensor:
+    """Catalogue indices int64 [B, k] of slates of ``positions`` int64 [B, k]."""
+    if AVAILABLE in batch:
+        return positions
+    return batch[CANDIDATES].long().gather(1, positions)
+
+
 def unpack(packed: Tensor, size: int) -> Tensor:
     """Bits of `numpy.packbits` (most significant first) as bool [B, size]."""
     shifts = torch.arange(7, -1, -1, device=packed.device, dtype=torch.uint8)

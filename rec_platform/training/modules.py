@@ -18,7 +18,7 @@ from rec_platform.policies.networks.slate import ActorCritic, SlateValue
 from rec_platform.policies.policy import Scores
 from rec_platform.policies.samplers import EpsilonGreedy, RatioOptimal
 from rec_platform.policies.samplers.plackett_luce import sample_plackett_luce
-from rec_platform.training.columns import gather, to_tensors
+from rec_platform.training.columns import gather, shown_items, to_tensors
 from rec_platform.types import Observation
 
 
@@ -145,10 +145,10 @@ class SlateQModule(SlateModule, TargetNetworkAPI):
         return gather(values, following, 0.0), gather(masses, following, 0.0), null_value, null_mass
 
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Tensor]:
-        values, masses, null_value, null_mass = self.network(batch)
+        """Of the slate that was shown only: values and masses [B, k + 1], nothing chosen last."""
+        items = shown_items(batch, batch[Columns.ACTIONS])
+        values, masses, null_value, null_mass = self.network(batch, items)
         return {
-            "values": gather(values, batch, 0.0),
-            "masses": gather(masses, batch, 0.0),
-            "null_value": null_value,
-            "null_mass": null_mass,
+            "values": torch.cat([values, null_value.unsqueeze(1)], dim=1),
+            "masses": torch.cat([masses, null_mass.unsqueeze(1)], dim=1),
         }

@@ -20,6 +20,7 @@ def ray_session(resources: Resources) -> Iterator[None]:
     Raises:
         InputError: the cluster has fewer CPUs or GPUs than the experiment asks for.
     """
+    logging.getLogger("ray.rllib").setLevel(logging.ERROR)  # else each run is told that the new API stack is new
     started = not ray.is_initialized()
     needed = resources.env_runners + resources.learners
     if started:

@@ -68,7 +68,7 @@ def fit_relevance(
                 "history": torch.from_numpy(history),
                 "history_feedback": torch.from_numpy(feedback),
             }
-            logits = network.pair_logits(obs, torch.from_numpy(items).long())
+            logits = network.taste(obs, torch.from_numpy(items).long().unsqueeze(1))[0].squeeze(1)
             loss = loss_of(logits, torch.from_numpy(labels))
             optimizer.zero_grad(set_to_none=True)
             loss.backward()

@@ -24,6 +24,10 @@ from rec_platform.training.ppo import env_steps, sample_columns, sync_weights, u
 from rec_platform.training.replay import ColumnarReplay
 
 
+SHORTLIST = 64
+"""Candidates among which a target's slate is optimised, after a first pass over all of them."""
+
+
 class SlateQConfig(DQNConfig):
     """SlateQ's settings beside RLlib's.
 
@@ -77,14 +81,12 @@ class SlateQLearner(TorchLearner):
     ) -> Tensor:
         module = self.module[module_id].unwrapped()
         chosen = batch[CHOSEN]
-        outcome = torch.where(chosen >= 0, chosen, batch[Columns.ACTIONS].shape[1]).unsqueeze(1)
-        slate = batch[Columns.ACTIONS]
-        values = torch.cat([fwd_out["values"].gather(1, slate), fwd_out["null_value"].unsqueeze(1)], dim=1)
-        masses = torch.cat([fwd_out["masses"].gather(1, slate), fwd_out["null_mass"].unsqueeze(1)], dim=1)
-
+        slate_size = batch[Columns.ACTIONS].shape[1]
+        outcome = torch.where(chosen >= 0, chosen, slate_size).unsqueeze(1)
+        values, masses = fwd_out["values"], fwd_out["masses"]
         with torch.no_grad():
             best = best_slate_value(
-                *module.forward_target(batch), slate_size=slate.shape[1], rounds=config.dinkelbach_rounds
+                *module.forward_target(batch), slate_size=slate_size, rounds=config.dinkelbach_rounds
             )
             target = batch[RETURN] + batch[DISCOUNT] * best
         error = (values.gather(1, outcome).squeeze(1) - target) / config.value_scale
@@ -114,9 +116,14 @@ def best_slate_value(
     A candidate of mass 0 adds nothing to either sum, so it may fill a slate that has too few candidates.
     """
     ratio = null_value
-    for _ in range(rounds):
-        gain = masses * (values - ratio.unsqueeze(1))
-        slate = torch.where(masses > 0, gain, -torch.inf).topk(slate_size, dim=1).indices
+    pool = min(max(SHORTLIST, slate_size), values.shape[1])
+    for first in (True, *[False] * (rounds - 1)):
+        gain = torch.where(masses > 0, masses * (values - ratio.unsqueeze(1)), -torch.inf)
+        if first and pool < values.shape[1]:
+            # Later rounds only raise the ratio a little: they reorder the best of the first round.
+            gain, best = gain.topk(pool, dim=1)
+            values, masses = values.gather(1, best), masses.gather(1, best)
+        slate = gain.topk(slate_size, dim=1).indices
         mass, value = masses.gather(1, slate), values.gather(1, slate)
         ratio = ((mass * value).sum(1) + null_mass * null_value) / (mass.sum(1) + null_mass)
     return ratio

@@ -60,6 +60,17 @@ def test_ratio_optimal_finds_the_best_of_all_slates():
         assert value(row, chosen[row]) == pytest.approx(best, rel=1e-5)
 
 
+def test_the_shortlist_of_large_catalogues_changes_nothing():
+    rng = np.random.default_rng(5)
+    scores = slateq_scores(rng, 200, 400)
+    scores.values[:50] += rng.normal(0, 30, (50, 400)).astype(np.float32)
+    obs = observation(np.where(rng.random((200, 400)) < 0.5, np.arange(400), -1))
+    chosen = RatioOptimal().sample(scores, obs, 5, rng)
+    masses = np.where(obs.available, scores.masses, np.float32(-1.0))
+    null = (scores.null_value[:, None], scores.null_mass[:, None])
+    np.testing.assert_array_equal(chosen, RatioOptimal()._optimise(scores.values, masses, *null, 5)[0])
+
+
 def test_deterministic_samplers_give_one_or_zero():
     rng = np.random.default_rng(2)
     obs = observation(np.array([[0, 1, 2]]))

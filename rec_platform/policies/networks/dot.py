@@ -71,12 +71,13 @@ class DotNetwork(nn.Module):
 
     def forward(self, obs: dict[str, Tensor]) -> Tensor:
         """Logits [B, N]."""
-        vectors = self.vectors()
-        query = self.query(self.state(obs, vectors))
-        return torch.addmm(self.bias, query[:, :-1], vectors.T) + query[:, -1:]
+        return self.taste(obs)[0]
 
-    def pair_logits(self, obs: dict[str, Tensor], items: Tensor) -> Tensor:
-        """Logits [B] of one item a row, int64 [B], without scoring the catalogue."""
+    def taste(self, obs: dict[str, Tensor], items: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Logits [B, N], or [B, k] of only some ``items`` int64 [B, k]; and the query [B, d + 1] that gave them."""
         vectors = self.vectors()
         query = self.query(self.state(obs, vectors))
-        return (query[:, :-1] * vectors[items]).sum(1) + query[:, -1] + self.bias[items]
+        if items is None:
+            return torch.addmm(self.bias, query[:, :-1], vectors.T) + query[:, -1:], query
+        logits = torch.bmm(vectors[items], query[:, :-1].unsqueeze(2)).squeeze(2)
+        return logits + query[:, -1:] + self.bias[items], query

@@ -6,7 +6,7 @@ cost of the learned part grows with the width of the state, not with the catalog
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,11 +16,29 @@ from rec_platform.policies.networks.config import NetworkConfig, StateSizes
 from rec_platform.policies.networks.dot import DotNetwork, ItemVectors, StateEncoder, layers
 
 
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What the heads work with.
+
+    Attributes:
+        state: [B, S] what a policy may depend on.
+        rich: [B, S'] what a state's value may depend on.
+        items: item vectors [N, d] (or [B, k, d] of some items); with a likeness, relevance [B, N] (or [B, k]).
+        likeness: [B, N] (or [B, k]) mean cosine to what was consumed last; None for the head ``dot``.
+    """
+
+    state: Tensor
+    rich: Tensor
+    items: Tensor
+    likeness: Tensor | None
+
+
 class Features(nn.Module):
     """The shared inputs of actor, critic and value networks.
 
-    ``dot``: user features, context and encoded history. ``trade_off``: context, the mean content of what was consumed
-    last and the share of positive responses, and beside it two frozen columns an item: relevance and likeness.
+    ``dot``: user features, context and encoded history, for policy and value alike. ``trade_off``: the policy sees the
+    context, the mean content of what was consumed last and the share of positive responses; values also see the user's
+    taste (the relevance model's query), without which a user's general readiness would pass for an item's merit.
     """
 
     def __init__(self, config: NetworkConfig, sizes: StateSizes, item_features: np.ndarray) -> None:
@@ -34,24 +52,30 @@ class Features(nn.Module):
             norm = np.maximum(np.linalg.norm(item_features, axis=1, keepdims=True), 1e-8)
             self.register_buffer("unit", torch.from_numpy((item_features / norm).astype(np.float32)))
             self.size = sizes.context + item_features.shape[1] + 1
+            self.rich_size = self.size + config.embedding + 1
         else:
             self.vectors = ItemVectors(item_features, config.embedding, item_ids=config.item_ids)
             self.state = StateEncoder(config, sizes)
-            self.size = self.state.size
+            self.size = self.rich_size = self.state.size
 
-    def forward(self, obs: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor | None]:
-        """State [B, S]; then item vectors [N, d] and None, or relevance [B, N] and likeness [B, N]."""
+    def forward(self, obs: dict[str, Tensor], items: Tensor | None = None) -> Inputs:
+        """For all N items, or for only some ``items`` int64 [B, k]."""
         if not self.trade_off:
             vectors = self.vectors()
-            return self.state(obs, vectors), vectors, None
+            state = self.state(obs, vectors)
+            return Inputs(state, state, vectors if items is None else vectors[items], None)
         with torch.no_grad():
-            items, feedback = obs["history"][:, -self.window :].long(), obs["history_feedback"][:, -self.window :]
-            consumed = ((feedback > 0) & (items >= 0)).float()
-            recent = torch.bmm(consumed.unsqueeze(1), self.unit[items.clamp(min=0)]).squeeze(1)
+            history, feedback = obs["history"][:, -self.window :].long(), obs["history_feedback"][:, -self.window :]
+            consumed = ((feedback > 0) & (history >= 0)).float()
+            recent = torch.bmm(consumed.unsqueeze(1), self.unit[history.clamp(min=0)]).squeeze(1)
             recent = recent / consumed.sum(1, keepdim=True).clamp(min=1.0)
-            relevance = self.relevance(obs | {"context": obs["context"][:, :0]})
-            share = consumed.mean(1, keepdim=True)
-            return torch.cat([obs["context"], recent, share], dim=1), relevance, recent @ self.unit.T
+            state = torch.cat([obs["context"], recent, consumed.mean(1, keepdim=True)], dim=1)
+            relevance, taste = self.relevance.taste(obs | {"context": obs["context"][:, :0]}, items)
+            if items is None:
+                likeness = recent @ self.unit.T
+            else:
+                likeness = torch.bmm(self.unit[items], recent.unsqueeze(2)).squeeze(2)
+            return Inputs(state, torch.cat([state, taste], dim=1), relevance, likeness)
 
 
 class ActorCritic(nn.Module):
@@ -68,22 +92,23 @@ class ActorCritic(nn.Module):
         else:
             self.actor = layers(size, config.hidden, config.embedding, last_gain=0.01)
             self.bias = nn.Parameter(torch.zeros(len(item_features)))
-        self.critic = layers(size, config.hidden, 1)
+        self.critic = layers(self.features.rich_size, config.hidden, 1)
 
     def forward(self, obs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Logits [B, N] and V(s) [B]."""
-        state, items, likeness = self.features(obs)
-        out = self.actor(state)
-        if likeness is None:
-            logits = torch.addmm(self.bias, out, items.T)
+        inputs = self.features(obs)
+        out = self.actor(inputs.state)
+        if inputs.likeness is None:
+            logits = torch.addmm(self.bias, out, inputs.items.T)
         else:
             diversity = torch.exp(self.log_diversity + 4.0 * out[:, :1])
-            logits = torch.exp(self.log_scale + out[:, 1:]) * (items - diversity * likeness)
-        return logits, self.critic(state).squeeze(-1)
+            logits = torch.exp(self.log_scale + out[:, 1:]) * (inputs.items - diversity * inputs.likeness)
+        return logits, self.critic(inputs.rich).squeeze(-1)
 
     def value(self, obs: dict[str, Tensor]) -> Tensor:
         """V(s) [B]."""
-        return self.critic(self.features(obs)[0]).squeeze(-1)
+        none = torch.zeros(len(obs["context"]), 0, dtype=torch.long, device=obs["context"].device)
+        return self.critic(self.features(obs, none).rich).squeeze(-1)
 
 
 class SlateValue(nn.Module):
@@ -100,25 +125,34 @@ class SlateValue(nn.Module):
         self.features = Features(config, sizes, item_features)
         self.value_scale = value_scale
         size = self.features.size
-        self.base = layers(size, config.hidden, 3)  # V(s), the null item's advantage, and its choice
+        self.base = layers(self.features.rich_size, config.hidden, 3)  # V(s), the null item's advantage, and its choice
         if self.features.trade_off:
-            self.advantage = layers(size, config.hidden, 3, last_gain=0.01)
+            # What an item is worth once it is consumed: its relevance has then done its work, in the choice.
+            self.advantage = layers(size, config.hidden, 2, last_gain=0.01)
             self.choice = nn.Parameter(torch.tensor([1.0, 0.0, -float(np.log(sizes.slate_size))]))
         else:
             self.advantage = layers(size, config.hidden, config.embedding)
             self.choice_query = layers(size, config.hidden, config.embedding)
 
-    def forward(self, obs: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Values [B, N], masses [B, N], null value [B], null mass [B]."""
-        state, items, likeness = self.features(obs)
-        base = self.base(state)
-        advantage = self.advantage(state)
+    def forward(
+        self, obs: dict[str, Tensor], items: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Values and masses [B, N] of all items, or [B, k] of some ``items`` int64 [B, k]; null value and mass [B]."""
+        inputs = self.features(obs, items)
+        columns, likeness = inputs.items, inputs.likeness
+        base = self.base(inputs.rich)
+        advantage = self.advantage(inputs.state)
         if likeness is None:
-            values = advantage @ items.T
-            masses = positive_mass(self.choice_query(state) @ items.T)
+            choice = self.choice_query(inputs.state)
+            if items is None:
+                values, logits = advantage @ columns.T, choice @ columns.T
+            else:
+                values = torch.bmm(columns, advantage.unsqueeze(2)).squeeze(2)
+                logits = torch.bmm(columns, choice.unsqueeze(2)).squeeze(2)
+            masses = positive_mass(logits)
         else:
-            values = advantage[:, :1] + advantage[:, 1:2] * items + 4.0 * advantage[:, 2:] * likeness
-            logits = self.choice[0] * items + self.choice[1] * likeness + self.choice[2]
+            values = advantage[:, :1] + 4.0 * advantage[:, 1:] * likeness
+            logits = self.choice[0] * columns + self.choice[1] * likeness + self.choice[2]
             masses = torch.exp(logits.clamp(-12.0, 12.0))
         null_mass = positive_mass(base[:, 2])
         return self.value_scale * (base[:, :1] + values), masses, self.value_scale * base[:, :2].sum(1), null_mass

@@ -21,6 +21,10 @@ from rec_platform.policies.samplers.plackett_luce import top_k
 from rec_platform.types import Float64, Int32, Observation, PropensityKind
 
 
+SHORTLIST = 64
+"""Candidates among which the rounds after the first look; what they find is checked against all."""
+
+
 @dataclass(frozen=True, slots=True)
 class RatioOptimal:
     """The ratio-optimal slate, ordered by s_i (Q_i - λ) at its own ratio λ.
@@ -38,18 +42,47 @@ class RatioOptimal:
     def sample(self, scores: Scores, observation: Observation, slate_size: int, rng: np.random.Generator) -> Int32:
         if scores.masses is None or scores.null_mass is None or scores.null_value is None:
             raise InputError("sampler", "ratio_optimal needs a scorer with choice masses and a null item", "use greedy")
-        available = observation.available
-        values, masses = scores.values.astype(np.float64), scores.masses.astype(np.float64)
-        null_mass = scores.null_mass.astype(np.float64)[:, None]
-        null_value = scores.null_value.astype(np.float64)[:, None]
+        values, masses = scores.values, np.where(observation.available, scores.masses, np.float32(-1.0))
+        null_value, null_mass = scores.null_value[:, None], scores.null_mass[:, None]
+        if values.shape[1] <= 2 * SHORTLIST or slate_size * 4 > SHORTLIST:
+            return self._optimise(values, masses, null_value, null_mass, slate_size)[0]
+        # Optimise among the best of the first round, then prove it: no other candidate may beat the slate's last one.
+        pool = np.argpartition(-_gain(values, masses, null_value), SHORTLIST, axis=1)[:, :SHORTLIST]
+        pool.sort(axis=1)
+        within, ratio = self._optimise(
+            np.take_along_axis(values, pool, axis=1),
+            np.take_along_axis(masses, pool, axis=1),
+            null_value,
+            null_mass,
+            slate_size,
+        )
+        slate = np.take_along_axis(pool, within, axis=1).astype(np.int32)
+        gain = _gain(values, masses, ratio)
+        last = np.take_along_axis(gain, slate, axis=1).min(axis=1, keepdims=True)
+        unproven = np.nonzero((gain > last).sum(axis=1) >= slate_size)[0]
+        if len(unproven):
+            rows = (values[unproven], masses[unproven], null_value[unproven], null_mass[unproven])
+            slate[unproven] = self._optimise(*rows, slate_size)[0]
+        return slate
+
+    def _optimise(
+        self, values: np.ndarray, masses: np.ndarray, null_value: np.ndarray, null_mass: np.ndarray, slate_size: int
+    ) -> tuple[Int32, np.ndarray]:
+        """Slates int32 [B, k] and the ratios [B, 1] at which they were chosen; a negative mass is not available."""
         ratio = null_value
         for _ in range(self.rounds):
-            slate = top_k(np.where(available, masses * (values - ratio), -np.inf), slate_size)
+            at = ratio
+            slate = top_k(_gain(values, masses, at), slate_size)
             mass = np.take_along_axis(masses, slate, axis=1)
             value = np.take_along_axis(values, slate, axis=1)
             total = mass.sum(axis=1, keepdims=True) + null_mass
             ratio = ((mass * value).sum(axis=1, keepdims=True) + null_mass * null_value) / total
-        return slate
+        return slate, at
 
     def propensity(self, scores: Scores, observation: Observation, positions: Int32) -> Float64:
         return follows(self.sample(scores, observation, positions.shape[1], np.random.default_rng(0)), positions)
+
+
+def _gain(values: np.ndarray, masses: np.ndarray, ratio: np.ndarray) -> np.ndarray:
+    """s_i (Q_i - λ), -inf where not available."""
+    return np.where(masses >= 0, masses * (values - ratio), np.float32(-np.inf))
