@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,7 +48,7 @@ def quickstart(
     heading("1  Data")
     ingested = _ingest(data, format_, map_ or [], folder, {"num_users": users, "num_items": items})
     needed = max(e.resources.env_runners + e.resources.learners for e in experiments)
-    with _stopped_by_sigterm(), local_ray(num_cpus=max(os.cpu_count() or 1, needed, 2)):
+    with local_ray(num_cpus=max(os.cpu_count() or 1, needed, 2)):
         heading("2  Training on simulated users fitted to the log")
         runs = _train(experiments, where)
         heading("3  Evaluation on fresh users, in a simulator fitted on other users of the log")
@@ -80,21 +77,11 @@ def quickstart(
         )
 
 
-@contextmanager
-def _stopped_by_sigterm() -> Iterator[None]:
-    """SIGTERM leaves through everything that was started, like Ctrl-C."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def _next_steps(model: str, dataset: Path, home: Path | None) -> str:
-    """Commands that can be pasted: with the program as it was called, and the state folder where it is not the default."""
-    program = "rec-platform" if shutil.which("rec-platform") else sys.argv[0]
-    if not program.endswith("rec-platform"):
-        program = f"{sys.executable} -m rec_platform"
+    """Commands that can be pasted: the program as it was called, the state folder where it was given."""
+    program = sys.argv[0] if sys.argv[0].endswith("/rec-platform") else f"{sys.executable} -m rec_platform"
+    if shutil.which("rec-platform"):
+        program = "rec-platform"
     of_home = f" --home {home}" if home else ""
     train = f"train experiments/quickstart_ppo.yaml --set data.dataset={dataset} --set stop.env_steps=1000000{of_home}"
     commands = (

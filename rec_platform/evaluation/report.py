@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import matplotlib
 import numpy as np
 
-from rec_platform.evaluation.rollout import Estimate, Rollout
+from rec_platform.evaluation.rollout import Z95, Estimate, Rollout
 
 matplotlib.use("Agg")
 
@@ -122,7 +122,8 @@ def _bars(rollouts: Mapping[str, Rollout]) -> str:
     values = [Estimate.of(rollouts[name].returns) for name in names]
     figure = Figure(figsize=(8, 0.4 * len(names) + 0.9))
     axes = figure.subplots()
-    axes.barh(names, [v.mean for v in values], xerr=[1.96 * v.stderr for v in values], color="#4c78a8")
+    axes.barh(range(len(names)), [v.mean for v in values], xerr=[Z95 * v.stderr for v in values], color="#4c78a8")
+    axes.set_yticks(range(len(names)), names, parse_math=False)
     axes.set_xlabel("return of a session")
     return _svg(figure)
 
@@ -138,7 +139,8 @@ def _curves(curves: Mapping[str, Sequence[CurvePoint]]) -> str:
         axes.plot(steps, returns, label=name, linewidth=1.4)
     axes.set_xlabel("simulated slates")
     axes.set_ylabel("return of a session")
-    axes.legend(frameon=False)
+    for text in axes.legend(frameon=False).get_texts():
+        text.set_parse_math(False)
     return _svg(figure)
 
 

@@ -104,7 +104,13 @@ def running_service(config: ServeConfig, *, ready_timeout_s: float = READY_TIMEO
 
 @contextmanager
 def local_ray(*, num_cpus: int | None = None) -> Iterator[None]:
-    """A Ray of this process's own, ready for training and for the service, for the length of the block."""
+    """A Ray of this process's own, ready for training and for the service, for the length of the block.
+
+    Where this process has started one already, that one, which stays.
+    """
+    if ray.is_initialized():
+        yield
+        return
     with tempfile.TemporaryDirectory(prefix="rec-") as folder:  # short: HAProxy's socket lies there
         start_ray(serve_environment(Path(folder)), num_cpus=num_cpus)
         try:
@@ -124,7 +130,7 @@ def start_ray(environment: dict[str, str], *, num_cpus: int | None = None) -> No
             num_cpus=num_cpus,
             include_dashboard=False,
             log_to_driver=False,
-            logging_level=logging.WARNING,
+            logging_level=logging.ERROR,
             object_store_memory=200 * 2**20,
             runtime_env={"env_vars": environment},
         )
@@ -132,7 +138,7 @@ def start_ray(environment: dict[str, str], *, num_cpus: int | None = None) -> No
 
 @contextmanager
 def _unheard() -> Iterator[None]:
-    """What Ray and Serve print while they go is for nobody: that they were killed on purpose, and will not be retried."""
+    """What Ray and Serve print while they go is for nobody: that they were killed on purpose."""
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         yield
 

@@ -76,7 +76,7 @@ def test_few_rounds_are_enough() -> None:
     rest = 100 + torch.randn(500), torch.ones(500)
     three, four, ten = (best_slate_value(values, masses, *rest, slate_size=5, rounds=r) for r in (3, 4, 10))
     assert (ten - three).mean() < 0.05  # of values that spread by 5
-    assert (ten - four).mean() < 0.001
+    assert (ten - four).mean() < 0.01
     assert torch.minimum(ten - three, ten - four).min() > -1e-3  # rounds only raise it
 
 

@@ -127,7 +127,9 @@ class SlateValue(nn.Module):
         size = self.features.size
         self.base = layers(self.features.rich_size, config.hidden, 3)  # V(s), the null item's advantage, and its choice
         if self.features.trade_off:
-            # What an item is worth once it is consumed: its relevance has then done its work, in the choice.
+            # What an item is worth once it is consumed: its relevance has then done its work, in the choice, and
+            # likeness to what went before can only cost.
+            self.log_boredom = nn.Parameter(torch.tensor(float(np.log(config.diversity / value_scale))))
             self.advantage = layers(size, config.hidden, 2, last_gain=0.01)
             self.choice = nn.Parameter(torch.tensor([1.0, 0.0, -float(np.log(sizes.slate_size))]))
         else:
@@ -151,7 +153,7 @@ class SlateValue(nn.Module):
                 logits = torch.bmm(columns, choice.unsqueeze(2)).squeeze(2)
             masses = positive_mass(logits)
         else:
-            values = advantage[:, :1] + 4.0 * advantage[:, 1:] * likeness
+            values = advantage[:, :1] - torch.exp(self.log_boredom + advantage[:, 1:]) * likeness
             logits = self.choice[0] * columns + self.choice[1] * likeness + self.choice[2]
             masses = torch.exp(logits.clamp(-12.0, 12.0))
         null_mass = positive_mass(base[:, 2])
