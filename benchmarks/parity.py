@@ -3,9 +3,9 @@
     python benchmarks/parity.py [--observations 1000] [--env-steps 20000] [--users 300] [--items 120]
 
 Generates a log, trains a small PPO and a small SlateQ on it, serves each through Ray Serve and HTTP, and holds a
-conversation: known and new users, sessions, exclusions, candidate lists, clicks and dislikes in between. Every answer is
-then held against the *PyTorch* network of the training checkpoint, on the observation that the decision log holds, and
-every propensity is computed again from the log. Prints one JSON object:
+conversation: known and new users, sessions, exclusions, candidate lists, clicks and dislikes in between. Every answer
+is then held against the *PyTorch* network of the training checkpoint, on the observation that the decision log holds,
+and every propensity is computed again from the log. Prints one JSON object:
 
 ``observations``, ``largest_score_difference`` (divided by the score where that is above 1),
 ``largest_propensity_difference`` (answer against network), ``largest_recomputed_difference`` (log against bundle),

@@ -124,7 +124,7 @@ def _train(experiments: list[Any], where: Path) -> list[Any]:
     """Both experiments; the fitted users are shared, the baselines are judged once."""
     from rec_platform.training.run import run_experiment
 
-    runs = []
+    runs: list[Any] = []
     for experiment in experiments:
         with training_bar(experiment.stop.env_steps, experiment.algorithm.kind) as bar:
             run = run_experiment(
@@ -256,7 +256,5 @@ def _show(title: str, answer: dict[str, Any], titles: dict[str, str | None]) -> 
         table.add_column(name, justify="left" if name in ("item", "title") else "right")
     for item in answer["items"]:
         words = (titles.get(item["item_id"]) or "")[:44]
-        table.add_row(
-            str(item["rank"]), item["item_id"], words, f"{item['score']:.3f}", f"{item['propensity']:.4f}"
-        )
+        table.add_row(str(item["rank"]), item["item_id"], words, f"{item['score']:.3f}", f"{item['propensity']:.4f}")
     stdout.print(table)

@@ -67,8 +67,8 @@ def write_report(
         parts += ["<h2>Fit of the simulated users to the log</h2>", _fit_table(fit)]
         parts.append(
             "<p class='note'>On the latest events of each user. A log lacks what its users never chose, so a simulator "
-            "fitted to it says little of items that nobody picked. Whoever writes the rule by which users leave decides "
-            "how much there is to gain over greed.</p>"
+            "fitted to it says little of items that nobody picked. Whoever writes the rule by which users leave "
+            "decides how much there is to gain over greed.</p>"
         )
     parts += [f"<p class='note'>{html.escape(note)}</p>" for note in notes]
     parts.append("</body></html>")
@@ -96,7 +96,9 @@ def _rollout_table(rollouts: Mapping[str, Rollout]) -> str:
 
 
 def _fit_table(fit: Mapping[str, Any]) -> str:
-    figures = sorted({key for report in fit.values() for key, value in report.items() if isinstance(value, int | float)})
+    figures = sorted(
+        {key for report in fit.values() for key, value in report.items() if isinstance(value, int | float)}
+    )
     head = "".join(f"<th>{html.escape(name)}</th>" for name in ("simulator", *figures))
     rows = [
         f"<tr><td>{html.escape(name)}</td>" + "".join(f"<td>{_number(report.get(f))}</td>" for f in figures) + "</tr>"

@@ -53,12 +53,17 @@ class EvaluationSection(BaseModel):
     Attributes:
         users: fresh simulated users, one session each.
         seed: of those users; the same for all policies.
+        judgements: how often the network is judged while it trains, in the *training* simulator; the best is kept.
+            0 keeps the last.
+        judging_users: sessions of each of these judgements.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     users: int = Field(2_000, ge=2)
     seed: int = 12_345
+    judgements: int = Field(0, ge=0)
+    judging_users: int = Field(500, ge=2)
 
 
 class Experiment(BaseModel):
@@ -130,8 +135,8 @@ def _check(experiment: Experiment) -> None:
         raise InputError("policy.head", "'trade_off' needs a learned simulator", "use head: dot")
     if not learned and policy.warm_start == "log":
         raise InputError("policy.warm_start", "there is no log in this simulator", "use warm_start: none")
-    if policy.tune_diversity and policy.head != "trade_off":
-        raise InputError("policy.tune_diversity", "needs head: trade_off", "leave it out")
+    if policy.tune_diversity and (policy.head != "trade_off" or algorithm.kind != "ppo"):
+        raise InputError("policy.tune_diversity", "needs head: trade_off and the algorithm ppo", "leave it out")
     if policy.head == "trade_off" and policy.warm_start != "log":
         raise InputError("policy.warm_start", "head 'trade_off' weighs a relevance fitted to the log", "set it to log")
     if algorithm.kind == "ppo":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -36,6 +37,7 @@ from rec_platform.training.modules import load_weights
 from rec_platform.training.ppo import env_steps
 from rec_platform.training.ray_session import ray_session
 from rec_platform.training.relevance import fit_relevance
+from rec_platform.training.selection import Selection
 from rec_platform.training.slateq import SlateQ
 from rec_platform.training.world import World
 from rec_platform.types import Observation
@@ -79,6 +81,7 @@ class Trained:
         relevance: the warm start as a policy of its own, greedy; None where there was none.
         tuning: the diversity weight that is best with that relevance in the training simulator.
         curve: the progress, oldest first.
+        judged: (environment steps, return in the training simulator) of the networks the best was chosen from.
     """
 
     policy: Policy
@@ -86,6 +89,7 @@ class Trained:
     relevance: Policy | None
     tuning: Tuning | None
     curve: list[Progress]
+    judged: list[tuple[int, float]]
 
 
 def train(
@@ -120,10 +124,13 @@ def train(
         tuning = None
         if myopic is not None:
             tuning = tune_diversity(world, myopic.scorer, seed=experiment.seed)
-        weights = _starting_weights(experiment, relevance, tuning)
+        weights = _starting_weights(experiment, relevance)
+        if experiment.policy.tune_diversity and tuning is not None:
+            policy = experiment.policy.model_copy(update={"diversity": max(tuning.best, 0.1)})
+            experiment = experiment.model_copy(update={"policy": policy})
         with ray_session(experiment.resources):
-            network, curve = _loop(experiment, world, folder, identity, weights, state, on_progress)
-        return _policies(experiment, world, network, myopic, tuning, curve)
+            network, curve, judged = _loop(experiment, world, folder, identity, weights, state, on_progress)
+        return _policies(experiment, world, network, myopic, tuning, curve, judged)
     finally:
         torch.set_num_threads(threads)
 
@@ -152,17 +159,13 @@ def _relevance(experiment: Experiment, world: World) -> DotNetwork | None:
     )
 
 
-def _starting_weights(experiment: Experiment, relevance: DotNetwork | None, tuning: Tuning | None) -> Weights | None:
-    """What the network starts from: the fitted relevance, and for PPO the tuned weight of likeness."""
+def _starting_weights(experiment: Experiment, relevance: DotNetwork | None) -> Weights | None:
+    """What the network starts from: the fitted relevance."""
     if relevance is None:
         return None
-    policy = experiment.policy
-    if policy.head == "dot":
+    if experiment.policy.head == "dot":
         return {f"features.{n}": w.numpy() for n, w in relevance.state_dict().items() if n.startswith("vectors.")}
-    weights = {f"features.relevance.{name}": value.numpy() for name, value in relevance.state_dict().items()}
-    if policy.tune_diversity and tuning and experiment.algorithm.kind == "ppo":
-        weights["log_diversity"] = np.log(np.float32(max(tuning.best, 0.1)))
-    return weights
+    return {f"features.relevance.{name}": value.numpy() for name, value in relevance.state_dict().items()}
 
 
 def _loop(
@@ -173,11 +176,21 @@ def _loop(
     weights: Weights | None,
     state: dict[str, Any] | None,
     on_progress: Callable[[Progress], None] | None,
-) -> tuple[nn.Module, list[Progress]]:
+) -> tuple[nn.Module, list[Progress], list[tuple[int, float]]]:
     total = experiment.stop.env_steps
     start = int(state["env_steps"]) if state else 0
     curve = [Progress(**line) for line in state["curve"]] if state else []
     spent_wall, spent_cpu = (curve[-1].wall_seconds, curve[-1].cpu_seconds) if curve else (0.0, 0.0)
+    selection = Selection(
+        world.train,
+        _samplers(experiment)[0],
+        every=math.ceil(total / experiment.evaluation.judgements) if experiment.evaluation.judgements else 0,
+        users=experiment.evaluation.judging_users,
+        seed=experiment.evaluation.seed + 1,
+    )
+    if state:
+        selection.judged = [tuple(pair) for pair in state["judged"]]
+        selection.weights = state["best"]
     algorithm = build_algorithm(experiment, world.train, weights=weights, start_steps=start)
     try:
         if state:
@@ -213,10 +226,14 @@ def _loop(
                 log.flush()
                 if on_progress:
                     on_progress(curve[-1])
+                if selection.due(done, total):
+                    now = get_learner_state(algorithm)["network"]
+                    selection.judge(done, _network(experiment, world, now), now)
                 if time.perf_counter() - saved > CHECKPOINT_SECONDS or done >= total:
-                    _save(algorithm, folder, identity, done, curve)
+                    _save(algorithm, folder, identity, done, curve, selection)
                     saved = time.perf_counter()
-        return _network(experiment, world, get_learner_state(algorithm)["network"]), curve
+        kept = selection.weights or get_learner_state(algorithm)["network"]
+        return _network(experiment, world, kept), curve, selection.judged
     finally:
         algorithm.stop()
 
@@ -227,12 +244,21 @@ def _losses(result: dict[str, Any]) -> dict[str, float]:
     return {name: float(learner[name]) for name in known if name in learner}
 
 
-def _save(algorithm: Algorithm, folder: Path, identity: dict[str, Any], done: int, curve: list[Progress]) -> None:
+def _save(
+    algorithm: Algorithm,
+    folder: Path,
+    identity: dict[str, Any],
+    done: int,
+    curve: list[Progress],
+    selection: Selection,
+) -> None:
     state: dict[str, Any] = {
         "experiment": identity,
         "env_steps": done,
         "learner": get_learner_state(algorithm),
         "curve": [asdict(line) for line in curve],
+        "judged": selection.judged,
+        "best": selection.weights,
     }
     if isinstance(algorithm, SlateQ):
         state["replay"] = algorithm.replay.get_state()
@@ -258,25 +284,27 @@ def _policies(
     myopic: Policy | None,
     tuning: Tuning | None,
     curve: list[Progress],
+    judged: list[tuple[int, float]],
 ) -> Trained:
     scorer = export_scorer(network, _example(experiment, world))
-    greedy_sampler: Sampler
-    exploring: Sampler
-    strength = experiment.policy.exploration
-    if experiment.algorithm.kind == "ppo":
-        greedy_sampler = Greedy()
-        exploring = PlackettLuce(strength) if strength else greedy_sampler
-    else:
-        greedy_sampler = RatioOptimal()
-        exploring = EpsilonGreedy(strength, greedy_sampler) if strength else greedy_sampler
+    greedy, exploring = _samplers(experiment)
     kind = experiment.algorithm.kind
     return Trained(
         policy=Policy(f"{kind}_exploring", scorer, exploring),
-        greedy=Policy(kind, scorer, greedy_sampler),
+        greedy=Policy(kind, scorer, greedy),
         relevance=myopic,
         tuning=tuning,
         curve=curve,
+        judged=judged,
     )
+
+
+def _samplers(experiment: Experiment) -> tuple[Sampler, Sampler]:
+    """How the policy is served without exploration, and with the experiment's."""
+    strength = experiment.policy.exploration
+    if experiment.algorithm.kind == "ppo":
+        return Greedy(), PlackettLuce(strength) if strength else Greedy()
+    return RatioOptimal(), EpsilonGreedy(strength, RatioOptimal()) if strength else RatioOptimal()
 
 
 def relevance_policy(experiment: Experiment, world: World) -> Policy | None:

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from rec_platform.errors import InputError
 from rec_platform.evaluation import rollout as module
 from rec_platform.evaluation.rollout import Estimate, Rollout, rollout
-from rec_platform.policies.policy import Policy
+from rec_platform.policies.policy import Policy, Scores
 from rec_platform.policies.samplers import Greedy, PlackettLuce
 from rec_platform.policies.scorers import AffinityScorer, StaticScorer, UniformScorer
 from rec_platform.simulation.interest_evolution import InterestEvolution, InterestEvolutionConfig
+from rec_platform.types import Observation
 
 SIMULATOR = InterestEvolution(InterestEvolutionConfig(budget=40.0))
 RANDOM = Policy("random", UniformScorer(), PlackettLuce())
@@ -58,10 +59,10 @@ def test_policies_meet_the_same_users() -> None:
         """Greedy, and remembers the first observation."""
 
         def __init__(self) -> None:
-            self.first = None
+            self.first: Observation | None = None
             self.base = AffinityScorer(SIMULATOR.item_features)
 
-        def score(self, observation):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        def score(self, observation: Observation) -> Scores:
             self.first = self.first or observation
             return self.base.score(observation)
 

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ray.serve.schema import ServeDeploySchema
 
 from rec_platform.errors import InputError
+from rec_platform.serving.app import Recommender, build
 from rec_platform.serving.config import DEPLOYMENT, ServeConfig
 from rec_platform.serving.serve_yaml import read_serve_yaml
 
@@ -28,7 +30,23 @@ def changed(tmp_path: Path, *path: str | int, key: str, value: object) -> Path:
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.name)
 def test_our_files_are_good(path: Path) -> None:
-    read_serve_yaml(path)
+    values = read_serve_yaml(path)
+    assert ServeDeploySchema.model_validate(values).model_dump(exclude_unset=True, mode="json") == values
+    config = ServeConfig.load(path)
+    assert config.model == "recommender@champion"
+    deployed = Recommender.options(**config.deployment)  # as `rec-platform serve` does
+    application = values["applications"][0]
+    assert deployed.max_ongoing_requests == application["deployments"][0]["max_ongoing_requests"] > 5
+    build(application["args"])  # as `serve deploy` does
+    assert config.host == "127.0.0.1" or config.settings.token_file is not None  # open to others: only with a token
+
+
+def test_production_follows_the_load() -> None:
+    deployment = ServeConfig.load(CONFIGS / "production.yaml").deployment
+    assert deployment["num_replicas"] == "auto"
+    scaling = deployment["autoscaling_config"]
+    assert 2 <= scaling["min_replicas"] < scaling["max_replicas"]
+    assert scaling["target_ongoing_requests"] < deployment["max_ongoing_requests"]
 
 
 def test_local() -> None:
@@ -54,8 +72,6 @@ def test_unknown_keys(tmp_path: Path, path: tuple, key: str, hint: str) -> None:
 
 
 def test_the_import_path_builds_the_deployment_that_the_files_name() -> None:
-    from rec_platform.serving.app import Recommender, build
-
     assert Recommender.name == DEPLOYMENT
     build({"decision_log": "async"})
     with pytest.raises(InputError, match="decision_log"):

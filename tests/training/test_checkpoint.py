@@ -136,9 +136,7 @@ def test_half_written_or_foreign(tmp_path: Path, spoil: Any) -> None:
 
 
 @pytest.mark.parametrize("rename", [0, 1])
-def test_a_crash_at_either_rename_loses_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rename: int
-) -> None:
+def test_a_crash_at_either_rename_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rename: int) -> None:
     folder = tmp_path / "c"
     save_checkpoint(folder, {"number": 1, "w": np.ones(3)})
     replace, calls = os.replace, []

@@ -78,6 +78,32 @@ class Features(nn.Module):
             return Inputs(state, torch.cat([state, taste], dim=1), relevance, likeness)
 
 
+class Boredom(nn.Module):
+    """What likeness to the items consumed last costs: rising, convex and piecewise linear in it.
+
+    cost = Σ_j b_j max(0, likeness - knot_j), b_j > 0. One straight line would charge for likeness that bores nobody.
+    """
+
+    KNOTS = (0.0, 0.1, 0.2, 0.4)
+    HASTE = 8.0
+    """Few and decisive parameters: they move so many times faster than the network's weights."""
+
+    def __init__(self, slope: float) -> None:
+        super().__init__()
+        # softplus(raw) = slope at the first knot, a tenth of it at the others
+        start = np.array([slope, *[0.1 * slope] * (len(self.KNOTS) - 1)], dtype=np.float32)
+        self.scale = slope
+        self.raw = nn.Parameter(torch.from_numpy(np.log(np.expm1(start / slope)) / np.float32(self.HASTE)))
+
+    def forward(self, likeness: Tensor) -> Tensor:
+        """Costs of the shape of ``likeness``."""
+        slopes = self.scale * nn.functional.softplus(self.HASTE * self.raw)
+        cost = slopes[0] * likeness
+        for slope, knot in zip(slopes[1:], self.KNOTS[1:], strict=True):
+            cost = cost + slope * (likeness - knot).clamp(min=0.0)
+        return cost
+
+
 class ActorCritic(nn.Module):
     """Logits of a Plackett–Luce slate, and V(s)."""
 
@@ -88,7 +114,7 @@ class ActorCritic(nn.Module):
         if self.features.trade_off:
             self.actor = layers(size, config.hidden, 2, last_gain=0.01)
             self.log_scale = nn.Parameter(torch.tensor(float(np.log(config.inverse_temperature))))
-            self.log_diversity = nn.Parameter(torch.tensor(float(np.log(config.diversity))))
+            self.boredom = Boredom(config.diversity)
         else:
             self.actor = layers(size, config.hidden, config.embedding, last_gain=0.01)
             self.bias = nn.Parameter(torch.zeros(len(item_features)))
@@ -101,8 +127,8 @@ class ActorCritic(nn.Module):
         if inputs.likeness is None:
             logits = torch.addmm(self.bias, out, inputs.items.T)
         else:
-            diversity = torch.exp(self.log_diversity + 4.0 * out[:, :1])
-            logits = torch.exp(self.log_scale + out[:, 1:]) * (inputs.items - diversity * inputs.likeness)
+            diversity = torch.exp(4.0 * out[:, :1])
+            logits = torch.exp(self.log_scale + out[:, 1:]) * (inputs.items - diversity * self.boredom(inputs.likeness))
         return logits, self.critic(inputs.rich).squeeze(-1)
 
     def value(self, obs: dict[str, Tensor]) -> Tensor:
@@ -129,7 +155,7 @@ class SlateValue(nn.Module):
         if self.features.trade_off:
             # What an item is worth once it is consumed: its relevance has then done its work, in the choice, and
             # likeness to what went before can only cost.
-            self.log_boredom = nn.Parameter(torch.tensor(float(np.log(config.diversity / value_scale))))
+            self.boredom = Boredom(config.diversity / value_scale)
             self.advantage = layers(size, config.hidden, 2, last_gain=0.01)
             self.choice = nn.Parameter(torch.tensor([1.0, 0.0, -float(np.log(sizes.slate_size))]))
         else:
@@ -153,7 +179,7 @@ class SlateValue(nn.Module):
                 logits = torch.bmm(columns, choice.unsqueeze(2)).squeeze(2)
             masses = positive_mass(logits)
         else:
-            values = advantage[:, :1] - torch.exp(self.log_boredom + advantage[:, 1:]) * likeness
+            values = advantage[:, :1] - torch.exp(advantage[:, 1:]) * self.boredom(likeness)
             logits = self.choice[0] * columns + self.choice[1] * likeness + self.choice[2]
             masses = torch.exp(logits.clamp(-12.0, 12.0))
         null_mass = positive_mass(base[:, 2])

@@ -1,0 +1,76 @@
+"""Which of the networks met while training is kept: the best of a few judged in the *training* simulator.
+
+Value-based learners can pass their best policy and come back to it only much later. The evaluation simulator takes no
+part in the choice, so its figures stay honest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import nn
+
+from rec_platform.evaluation.rollout import rollout
+from rec_platform.policies.networks.slate import ActorCritic
+from rec_platform.policies.policy import Policy, Sampler, Scores
+from rec_platform.simulation.simulator import Simulator
+from rec_platform.training.columns import gather, to_tensors
+from rec_platform.types import Observation
+
+Weights = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkScorer:
+    """A torch network as a scorer, for judging it while it trains; what is kept is exported to ONNX."""
+
+    network: nn.Module
+
+    @torch.no_grad()
+    def score(self, observation: Observation) -> Scores:
+        batch = to_tensors(observation)
+        if isinstance(self.network, ActorCritic):
+            return Scores(gather(self.network(batch)[0], batch, 0.0).numpy())
+        values, masses, null_value, null_mass = self.network(batch)
+        gathered = (gather(values, batch, 0.0).numpy(), gather(masses, batch, 0.0).numpy())
+        return Scores(*gathered, null_value.numpy(), null_mass.numpy())
+
+
+@dataclass
+class Selection:
+    """Judges networks at even distances and remembers the best.
+
+    Attributes:
+        simulator: the training simulator.
+        sampler: how the policy is served without exploration.
+        every: environment steps between two judgements; 0 keeps the last network.
+        users, seed: of the sessions that judge; the same users each time.
+        judged: (environment steps, mean return) of each judgement.
+        weights: of the best network so far; None before the first judgement.
+    """
+
+    simulator: Simulator
+    sampler: Sampler
+    every: int
+    users: int
+    seed: int
+    judged: list[tuple[int, float]] = field(default_factory=list)
+    weights: Weights | None = None
+
+    def due(self, steps: int, total: int) -> bool:
+        """Whether the network after ``steps`` of ``total`` should be judged."""
+        if not self.every:
+            return False
+        last = self.judged[-1][0] if self.judged else 0
+        return steps >= total or steps - last >= self.every
+
+    def judge(self, steps: int, network: nn.Module, weights: Weights) -> float:
+        """Mean return of ``network``; its ``weights`` are kept if no earlier one was better."""
+        policy = Policy("candidate", NetworkScorer(network), self.sampler)
+        mean = float(rollout(policy, self.simulator, users=self.users, seed=self.seed).returns.mean())
+        if not self.judged or mean > max(value for _, value in self.judged):
+            self.weights = weights
+        self.judged.append((steps, mean))
+        return mean
