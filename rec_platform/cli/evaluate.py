@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from rec_platform.cli.output import console, print_json, rollout_table, stdout
+from rec_platform.cli.train import check_report
 from rec_platform.errors import InputError
 from rec_platform.registry.home import platform_home
 
@@ -46,6 +47,7 @@ def simulation(
     from rec_platform.training.world import build_world
 
     checked = read_experiment(experiment, set_ or [])
+    check_report(report)
     where = platform_home(home)
     registry = ModelRegistry(where)
     references = policy or []

@@ -72,7 +72,7 @@ def run_ingest(
         if mapping:
             raise InputError("map", "the generator has no columns to map", "leave --map out")
         with console.status("generating"):
-            return IngestResult.of(generate(GeneratorConfig(**given), output, name=name or GENERATOR))  # type: ignore[arg-type]
+            return IngestResult.of(generate(GeneratorConfig(**given), output, name=name or GENERATOR))
     if given:
         option = "--" + next(iter(given)).removeprefix("num_")
         raise InputError(option, f"only the generator has it, not {format}", "leave it out")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 
-import click
 import typer
 from rich.console import Console
 
 from rec_platform.cli import evaluate, ingest, models, quickstart, serve, train
 from rec_platform.errors import InputError
+
+USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
+"""Click's ClickException, from whichever click typer brings."""
 
 BAD_INPUT = 2
 FAILED = 1
@@ -40,18 +42,18 @@ def run(arguments: list[str] | None = None) -> int:
         code = app(arguments, standalone_mode=False)
         return code if isinstance(code, int) else 0
     except InputError as error:
-        errors.print(f"[bold red]error:[/] {_plain(error)}", highlight=False)
+        errors.print(f"[bold red]error:[/] {_plain(error)}", highlight=False, soft_wrap=True)
         return BAD_INPUT
-    except click.ClickException as error:
-        error.show()
+    except USAGE_ERROR as error:
+        error.show()  # type: ignore[attr-defined]
         return BAD_INPUT
-    except click.exceptions.Exit as stop:
+    except typer.Exit as stop:
         return stop.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         errors.print("stopped")
         return 130
     except Exception as error:
-        errors.print(f"[bold red]failed:[/] {type(error).__name__}: {_plain(error)}", highlight=False)
+        errors.print(f"[bold red]failed:[/] {type(error).__name__}: {_plain(error)}", highlight=False, soft_wrap=True)
         errors.print("run again with REC_PLATFORM_DEBUG=1 to see where", style="dim")
         if _debugging():
             raise

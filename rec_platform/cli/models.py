@@ -37,7 +37,13 @@ def list_models(home: Home = None, as_json: Json = False) -> None:
         return
     table = Table("model", "version", "aliases", "policy", "created")
     for row in rows:
-        table.add_row(row["name"], str(row["version"]), " ".join(row["aliases"]), row["policy"], row["created_at"][:19])
+        table.add_row(
+            row["name"],
+            str(row["version"]),
+            " ".join(row["aliases"]),
+            row["policy"],
+            row["created_at"][:16].replace("T", " "),
+        )
     Console().print(table)
 
 

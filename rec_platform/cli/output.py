@@ -1,4 +1,4 @@
-"""What commands print: people read tables and progress on stderr, programs one JSON object on the last line of stdout."""
+"""What commands print: progress on stderr, results on stdout, with ``--json`` one object on its last line."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import time
 from pathlib import Path
@@ -49,6 +50,7 @@ def quickstart(
     ingested = _ingest(data, format_, map_ or [], folder, {"num_users": users, "num_items": items})
     needed = max(e.resources.env_runners + e.resources.learners for e in experiments)
     with local_ray(num_cpus=max(os.cpu_count() or 1, needed, 2)):
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # from here on like Ctrl-C: leave through all this
         heading("2  Training on simulated users fitted to the log")
         runs = _train(experiments, where)
         heading("3  Evaluation on fresh users, in a simulator fitted on other users of the log")

@@ -25,8 +25,7 @@ def train(
 
     checked = read_experiment(experiment, set_ or [])
     where = platform_home(home)
-    if report is not None and report.is_dir():
-        raise InputError("--report", f"{report} is a folder", "name a file, e.g. report.html")
+    check_report(report)
 
     from rec_platform.evaluation.report import write_report
     from rec_platform.training.run import run_experiment
@@ -55,6 +54,18 @@ def train(
         f"registered as [bold]{checked.name}@{run.version}[/] after {run.env_steps:,} slates, "
         f"{last.cpu_seconds:.0f} CPU-seconds"
     )
+
+
+def check_report(report: Path | None) -> None:
+    """Refuse a path that no report can be written to, before hours are spent on what it should hold."""
+    if report is None:
+        return
+    if report.is_dir():
+        raise InputError("--report", f"{report} is a folder", "name a file, e.g. report.html")
+    try:
+        report.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError("--report", f"{report.parent} cannot be made: {error.strerror}", "name another file") from None
 
 
 def evaluation_json(run: Any) -> dict[str, Any]:

@@ -1,12 +1,12 @@
 """A dataset: a folder of Parquet tables with a manifest, opened once and read when asked.
 
-    dataset.json                 the manifest, written last
-    interactions/*.parquet       `schema.INTERACTIONS`, sorted by time
-    items.parquet                `schema.ITEMS`: row = catalogue index
-    users.parquet                `schema.USERS`: every user of the log has a row
-    decisions/*.parquet          `schema.DECISIONS`, where the source has exposures
-    rejected/TABLE.parquet       row_number, reason, row (JSON text): what was not kept
-    truth.json                   generated data only: true policy values
+dataset.json                 the manifest, written last
+interactions/*.parquet       `schema.INTERACTIONS`, sorted by time
+items.parquet                `schema.ITEMS`: row = catalogue index
+users.parquet                `schema.USERS`: every user of the log has a row
+decisions/*.parquet          `schema.DECISIONS`, where the source has exposures
+rejected/TABLE.parquet       row_number, reason, row (JSON text): what was not kept
+truth.json                   generated data only: true policy values
 """
 
 from __future__ import annotations

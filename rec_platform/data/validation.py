@@ -218,9 +218,7 @@ def _split(raw: RawTable, reasons: _Reasons, columns: dict[str, Any], schema: pa
     names = ["malformed_row"] * len(raw.malformed) + [reasons.names[code] for code in reasons.code[failing]]
     rows = (raw.table if raw.original is None else raw.original).take(pa.array(failing)).to_pylist()
     texts = [*(text for _, text in raw.malformed), *rows]
-    rejected = pa.table(
-        {"row_number": numbers, "reason": names, "row": [_json(row) for row in texts]}, schema=REJECTED
-    )
+    rejected = pa.table({"row_number": numbers, "reason": names, "row": [_json(row) for row in texts]}, schema=REJECTED)
     kept = {name: column.filter(passing).cast(schema.field(name).type) for name, column in columns.items()}
     return Validated(table=pa.table(kept, schema=schema), rejected=rejected.sort_by("row_number"))
 

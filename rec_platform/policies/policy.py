@@ -47,7 +47,7 @@ class Sampler(Protocol):
     def propensity_kind(self) -> PropensityKind: ...
 
     def spec(self) -> dict[str, Any]:
-        """``{"kind": …, parameters}``: all that is needed to build it again (`rec_platform.policies.samplers.build`)."""
+        """``{"kind": …, parameters}``: all that `rec_platform.policies.samplers.build` needs."""
         ...
 
     def sample(self, scores: Scores, observation: Observation, slate_size: int, rng: np.random.Generator) -> Int32:

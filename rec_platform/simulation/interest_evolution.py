@@ -31,7 +31,7 @@ from rec_platform.types import Bool, Feedback, Float32, Int32, Observation
 class InterestEvolutionConfig(BaseModel):
     """The constants of the environment; the defaults are those of the published experiments."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
 
     slate_size: int = Field(default=3, ge=1)
     """k."""

@@ -39,7 +39,7 @@ from rec_platform.types import Float32, Int32
 class LearnedSimulatorConfig(BaseModel):
     """What a learned simulator shows, how its users lose patience, and how its response model is fitted."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
 
     slate_size: int = Field(default=5, ge=1)
     """k."""

@@ -29,7 +29,7 @@ from rec_platform.types import Float32, Int32
 class PatienceConfig(BaseModel):
     """The leave rule of a learned simulator; see the module for the formula."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
 
     budget: float = Field(default=5.0, gt=0)
     """Patience at the start of a session."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class ResponseFitConfig(BaseModel):
     """How a response model is fitted."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
 
     dimension: int = Field(default=32, ge=1)
     """d, width of the item vectors."""

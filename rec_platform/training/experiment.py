@@ -1,7 +1,7 @@
 """An experiment: everything that decides what is trained, in one YAML file.
 
-Sections `data`, `simulator`, `policy`, `algorithm`, `resources`, `stop`, `evaluation`; each section's class lives beside
-the thing it configures. Unknown keys are errors.
+Sections `data`, `simulator`, `policy`, `algorithm`, `resources`, `stop`, `evaluation`; each section's class lives
+beside the thing it configures. Unknown keys are errors.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class DataSection(BaseModel):
         evaluation_share: share of the users whose log trains nothing: the evaluation simulator is fitted on them.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     dataset: Path | None = None
     evaluation_share: float = Field(0.5, gt=0, lt=1)
@@ -58,7 +58,7 @@ class EvaluationSection(BaseModel):
         judging_users: sessions of each of these judgements.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     users: int = Field(2_000, ge=2)
     seed: int = 12_345
@@ -74,7 +74,7 @@ class Experiment(BaseModel):
         seed: of everything drawn at random.
     """
 
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True)
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
     seed: int = Field(0, ge=0)

@@ -55,9 +55,7 @@ class PPORows:
         for t, f in enumerate(trajectory.feedback[:-1]):
             if f.truncated.any():  # the lane holds another user by then: value the one who was cut off
                 next_values[t, f.truncated] = module.values(trajectory.following[t].take(f.truncated))
-        advantage = advantages(
-            trajectory.rewards(), values, next_values, terminated, finished, self.gamma, self.lam
-        )
+        advantage = advantages(trajectory.rewards(), values, next_values, terminated, finished, self.gamma, self.lam)
         columns = to_columns(Observation.concatenate(trajectory.observations), full_catalogue=full_catalogue)
         columns |= {
             Columns.ACTIONS: np.concatenate([a[Columns.ACTIONS] for a in trajectory.actions]).astype(np.int64),

@@ -78,9 +78,7 @@ def evaluate_policies(policies: list[Policy], experiment: Experiment, world: Wor
     }
 
 
-def register(
-    experiment: Experiment, world: World, trained: Trained, home: Path, rollouts: dict[str, Rollout]
-) -> int:
+def register(experiment: Experiment, world: World, trained: Trained, home: Path, rollouts: dict[str, Rollout]) -> int:
     """Write the bundle into the registry under the experiment's name; its new version."""
     spec = world.train.spec
 

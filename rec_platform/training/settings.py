@@ -18,7 +18,7 @@ class AlgorithmSettings(BaseModel):
         gradient_clip: largest norm of a gradient.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     kind: ClassVar[str]
 
     learning_rate: float = Field(1e-3, gt=0)
@@ -79,7 +79,7 @@ class SlateQSettings(AlgorithmSettings):
     polyak: float = Field(0.01, gt=0, le=1)
     epsilon_end: float = Field(0.05, ge=0, le=1)
     epsilon_fraction: float = Field(0.4, gt=0, le=1)
-    dinkelbach_rounds: int = Field(3, ge=1)
+    dinkelbach_rounds: int = Field(4, ge=1)
     replay_capacity: int = Field(100_000, ge=1)
     learning_starts: int = Field(2_000, ge=1)
 
@@ -94,7 +94,7 @@ class Resources(BaseModel):
         gpus_per_learner: GPUs each.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     env_runners: int = Field(0, ge=0)
     users_per_runner: int = Field(256, ge=1)
@@ -109,7 +109,7 @@ class Stop(BaseModel):
         env_steps: simulated slates, over all runners.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     env_steps: int = Field(100_000, ge=1)
 

@@ -23,9 +23,8 @@ from rec_platform.training.n_step import CHOSEN, DISCOUNT, RETURN
 from rec_platform.training.ppo import env_steps, sample_columns, sync_weights, update
 from rec_platform.training.replay import ColumnarReplay
 
-
 SHORTLIST = 64
-"""Candidates among which a target's slate is optimised, after a first pass over all of them."""
+"""Candidates among which a target's slate is optimised, after two passes over all of them."""
 
 
 class SlateQConfig(DQNConfig):
@@ -48,11 +47,12 @@ class SlateQConfig(DQNConfig):
         self.value_scale = 1.0
         self.epsilon_end = 0.05
         self.epsilon_steps = 100_000
-        self.dinkelbach_rounds = 3
+        self.dinkelbach_rounds = 4
         self.replay_capacity = 100_000
         self.learning_starts = 2_000
         self.start_steps = 0
         self.replay_seed = 0
+        self.min_sample_timesteps_per_iteration = 0
 
     def validate(self) -> None:
         """Nothing of the stock DQN's replay and exploration applies."""
@@ -117,10 +117,10 @@ def best_slate_value(
     """
     ratio = null_value
     pool = min(max(SHORTLIST, slate_size), values.shape[1])
-    for first in (True, *[False] * (rounds - 1)):
+    for number in range(rounds):
         gain = torch.where(masses > 0, masses * (values - ratio.unsqueeze(1)), -torch.inf)
-        if first and pool < values.shape[1]:
-            # Later rounds only raise the ratio a little: they reorder the best of the first round.
+        if number == 1 and pool < values.shape[1]:
+            # After one round the ratio is near enough that the best slate is among the best of this round.
             gain, best = gain.topk(pool, dim=1)
             values, masses = values.gather(1, best), masses.gather(1, best)
         slate = gain.topk(slate_size, dim=1).indices

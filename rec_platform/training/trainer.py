@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, EPISODE_LEN_MEAN, EPISODE_RETURN_MEAN
@@ -55,8 +54,8 @@ class Progress:
         episode_return, episode_length: mean of the sessions that ended lately; NaN before any did.
         steps_per_second: since the start of this run, wall time.
         seconds_left: at that rate.
-        wall_seconds, cpu_seconds: of the whole experiment, earlier runs included; CPU of this process and the env
-            runners.
+        wall_seconds, cpu_seconds: of the loop, earlier runs included; CPU of this process and the env runners, without
+            fitting the users and the warm start, and without remote learners.
         losses: the learner's own figures.
     """
 
@@ -226,6 +225,7 @@ def _loop(
                 log.flush()
                 if on_progress:
                     on_progress(curve[-1])
+                _check_finite(curve[-1])
                 if selection.due(done, total):
                     now = get_learner_state(algorithm)["network"]
                     selection.judge(done, _network(experiment, world, now), now)
@@ -238,8 +238,28 @@ def _loop(
         algorithm.stop()
 
 
+def _check_finite(line: Progress) -> None:
+    """Stop before a diverged network is saved or judged."""
+    broken = [name for name, value in line.losses.items() if not math.isfinite(value)]
+    if broken:
+        raise InputError(
+            "algorithm.learning_rate",
+            f"training diverged after {line.env_steps} slates: {', '.join(broken)} is not a finite number",
+            "lower it, or lower algorithm.gradient_clip",
+        )
+
+
 def _losses(result: dict[str, Any]) -> dict[str, float]:
-    known = ("policy_loss", "vf_loss", "vf_explained_var", "entropy", "mean_kl_loss", "td_loss", "choice_loss", "q_mean")
+    known = (
+        "policy_loss",
+        "vf_loss",
+        "vf_explained_var",
+        "entropy",
+        "mean_kl_loss",
+        "td_loss",
+        "choice_loss",
+        "q_mean",
+    )
     learner = result.get("learners", {}).get("default_policy", {})
     return {name: float(learner[name]) for name in known if name in learner}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ class World:
     histories: Histories | None = None
     user_features: Float32 | None = None
     encoder: UserEncoder | None = None
-    rule: FeedbackRule = FeedbackRule()
+    rule: FeedbackRule = field(default_factory=FeedbackRule)
     dataset: DatasetReference | None = None
     fit: dict[str, Any] | None = None
 

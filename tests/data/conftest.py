@@ -12,6 +12,7 @@ from rec_platform.data.generator import GeneratorConfig, generate
 
 SHARED_DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 
+
 @pytest.fixture(scope="session")
 def ml_100k() -> Path:
     folder = SHARED_DATA / "ml-100k"

@@ -94,9 +94,7 @@ def test_the_log_agrees_with_the_true_value_of_the_logging_policy(generated, sma
     config = GeneratorConfig(num_users=300, num_items=100, seed=1)
     world = World.draw(config)
     value = true_value(logging_policy(world), config, sessions=3000, seed=2, world=world)
-    log = simulate_sessions(
-        world, np.repeat(np.arange(300), 10), logging_policy(world), np.random.default_rng(11)
-    )
+    log = simulate_sessions(world, np.repeat(np.arange(300), 10), logging_policy(world), np.random.default_rng(11))
     returns = np.bincount(log.session, weights=log.reward(config.purchase_reward))
     error = np.hypot(value.per_session_stderr, returns.std() / np.sqrt(len(returns)))
     assert abs(returns.mean() - value.per_session) < 4 * error

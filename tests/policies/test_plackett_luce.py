@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from observations import observation
 from scipy import stats
 
 from rec_platform.errors import InputError
@@ -16,7 +17,6 @@ from rec_platform.policies.networks.plackett_luce import UNAVAILABLE, slate_log_
 from rec_platform.policies.policy import Scores
 from rec_platform.policies.samplers import PlackettLuce
 from rec_platform.policies.samplers.plackett_luce import log_propensity, sample_plackett_luce, top_k
-from observations import observation
 
 
 def by_definition(logits: np.ndarray, available: np.ndarray, slate: tuple[int, ...]) -> np.ndarray:

@@ -6,12 +6,12 @@ import itertools
 
 import numpy as np
 import pytest
+from observations import observation
 
 from rec_platform.errors import InputError
 from rec_platform.policies.policy import Policy, Scores
 from rec_platform.policies.samplers import EpsilonGreedy, Greedy, PlackettLuce, RatioOptimal, build
 from rec_platform.policies.scorers import UniformScorer
-from observations import observation
 
 
 def slateq_scores(rng: np.random.Generator, batch: int, candidates: int) -> Scores:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+Width = Annotated[int, Field(ge=1, le=4096)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +44,11 @@ class NetworkConfig(BaseModel):
         diversity: initial weight of likeness (head ``trade_off``).
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     encoder: Literal["none", "mean", "gru"] = "mean"
     head: Literal["dot", "trade_off"] = "dot"
-    hidden: list[int] = Field(default_factory=lambda: [64, 64])
+    hidden: list[Width] = Field(default_factory=lambda: [64, 64])
     embedding: int = Field(32, ge=1, le=1024)
     item_ids: bool = True
     window: int = Field(10, ge=1)

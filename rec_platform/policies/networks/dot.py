@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -14,7 +16,7 @@ def layers(inputs: int, hidden: list[int], outputs: int, *, last_gain: float = 1
     """A multilayer perceptron with ELU between linear layers; ``last_gain`` scales the last layer's initial weights."""
     widths = [inputs, *hidden]
     parts: list[nn.Module] = []
-    for a, b in zip(widths[:-1], widths[1:], strict=True):
+    for a, b in pairwise(widths):
         parts += [nn.Linear(a, b), nn.ELU()]
     last = nn.Linear(widths[-1], outputs)
     with torch.no_grad():

@@ -162,9 +162,7 @@ class SlateValue(nn.Module):
             self.advantage = layers(size, config.hidden, config.embedding)
             self.choice_query = layers(size, config.hidden, config.embedding)
 
-    def forward(
-        self, obs: dict[str, Tensor], items: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, obs: dict[str, Tensor], items: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Values and masses [B, N] of all items, or [B, k] of some ``items`` int64 [B, k]; null value and mass [B]."""
         inputs = self.features(obs, items)
         columns, likeness = inputs.items, inputs.likeness

@@ -29,5 +29,5 @@ class Greedy:
 
 
 def follows(slate: Int32, positions: Int32) -> Float64:
-    """1.0 at every slot up to which ``positions`` agree with a deterministic ``slate``, 0.0 from the first difference."""
+    """1.0 at every slot up to which ``positions`` agree with a deterministic ``slate``, 0.0 from there on."""
     return np.logical_and.accumulate(slate == positions, axis=1).astype(np.float64)

@@ -20,7 +20,6 @@ from rec_platform.policies.samplers.greedy import follows
 from rec_platform.policies.samplers.plackett_luce import top_k
 from rec_platform.types import Float64, Int32, Observation, PropensityKind
 
-
 SHORTLIST = 64
 """Candidates among which the rounds after the first look; what they find is checked against all."""
 
