@@ -145,8 +145,7 @@ def differences(
     bundle = ModelRegistry(home).get(name).load()
     table = decisions_table(store)
     rows = {row["decision_id"]: row for row in table.to_pylist()}
-    state = load_checkpoint(home / "runs" / name / "checkpoint")
-    network = _network(run.experiment, run.world, state["learner"]["network"])
+    network = trained_network(run, home)
     scores, propensities = [0.0], [0.0]
     for said in answers:
         row, shown = rows[said["answer"]["recommendation_id"]], said["answer"]["items"]
@@ -165,6 +164,16 @@ def differences(
         "largest_recomputed_difference": recompute_propensities(bundle, table),
         **first_observations(bundle, dataset, table.to_pylist()),
     }
+
+
+def trained_network(run: Run, home: Path) -> torch.nn.Module:
+    """The PyTorch network that training kept, from its checkpoint."""
+    experiment = run.experiment
+    state = load_checkpoint(home / "runs" / experiment.name / "checkpoint")
+    if experiment.policy.tune_diversity and run.trained.tuning is not None:
+        policy = experiment.policy.model_copy(update={"diversity": max(run.trained.tuning.best, 0.1)})
+        experiment = experiment.model_copy(update={"policy": policy})
+    return _network(experiment, run.world, state["best"] or state["learner"]["network"])
 
 
 @torch.no_grad()

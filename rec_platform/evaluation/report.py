@@ -95,16 +95,24 @@ def _rollout_table(rollouts: Mapping[str, Rollout]) -> str:
     return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
 
 
+FIT_PARTS = {"holdout": "response model", "item_mean": "item mean alone"}
+
+
 def _fit_table(fit: Mapping[str, Any]) -> str:
-    figures = sorted(
-        {key for report in fit.values() for key, value in report.items() if isinstance(value, int | float)}
-    )
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in ("simulator", *figures))
+    """One row a simulator and predictor, on later events than those it was fitted on."""
     rows = [
-        f"<tr><td>{html.escape(name)}</td>" + "".join(f"<td>{_number(report.get(f))}</td>" for f in figures) + "</tr>"
+        (f"{name}: {words}", report[part])
         for name, report in fit.items()
+        for part, words in FIT_PARTS.items()
+        if part in report
     ]
-    return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
+    figures = list(dict.fromkeys(figure for _, values in rows for figure in values))
+    head = "".join(f"<th>{html.escape(figure.replace('_', ' '))}</th>" for figure in ("simulator", *figures))
+    body = [
+        f"<tr><td>{html.escape(name)}</td>" + "".join(f"<td>{_number(values.get(f))}</td>" for f in figures) + "</tr>"
+        for name, values in rows
+    ]
+    return f"<table><tr>{head}</tr>{''.join(body)}</table>"
 
 
 def _number(value: Any) -> str:

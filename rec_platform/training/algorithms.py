@@ -13,10 +13,10 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from rec_platform.policies.networks.config import StateSizes
 from rec_platform.simulation.simulator import Simulator, SimulatorSpec
-from rec_platform.training.columnar_env_runner import ColumnarEnvRunner
+from rec_platform.training.columnar_env_runner import Assembler, ColumnarEnvRunner
 from rec_platform.training.experiment import Experiment
 from rec_platform.training.gae import PPORows
-from rec_platform.training.modules import ActorCriticModule, SlateQModule, model_config
+from rec_platform.training.modules import ActorCriticModule, SlateModule, SlateQModule, model_config
 from rec_platform.training.n_step import NStepRows
 from rec_platform.training.ppo import SlatePPOConfig
 from rec_platform.training.settings import PPOSettings, SlateQSettings
@@ -48,12 +48,17 @@ def build_algorithm(
         weights=weights,
         value_scale=settings.value_scale,
     )
+    config: SlatePPOConfig | SlateQConfig
+    module: type[SlateModule]
+    assembler: Assembler
     if isinstance(settings, PPOSettings):
-        config, module, assembler = _ppo(settings), ActorCriticModule, PPORows(settings.gamma, settings.lam)
+        config = _ppo(settings)
+        module, assembler = ActorCriticModule, PPORows(settings.gamma, settings.lam)
         rows = resources.users_per_runner * max(resources.env_runners, 1) * settings.fragment
         config.training(train_batch_size_per_learner=rows // max(resources.learners, 1))
     elif isinstance(settings, SlateQSettings):
-        config, module, assembler = _slateq(settings), SlateQModule, NStepRows(settings.n_step, settings.gamma)
+        config = _slateq(settings)
+        module, assembler = SlateQModule, NStepRows(settings.n_step, settings.gamma)
         config.epsilon_steps = int(settings.epsilon_fraction * steps)
         config.replay_seed = experiment.seed
     else:
@@ -74,15 +79,16 @@ def build_algorithm(
         env_runner_cls=ColumnarEnvRunner,
         num_env_runners=resources.env_runners,
         num_envs_per_env_runner=resources.users_per_runner,
-        rollout_fragment_length=settings.fragment,  # type: ignore[attr-defined]
+        rollout_fragment_length=settings.fragment,
     )
     config.fault_tolerance(
         restart_failed_env_runners=True, ignore_env_runner_failures=True, delay_between_env_runner_restarts_s=0
     )
     config.learners(num_learners=resources.learners, num_gpus_per_learner=resources.gpus_per_learner)
     config.training(
-        lr=[[0, rate], [steps, rate * 0.02]], gamma=settings.gamma, grad_clip=settings.gradient_clip,
-        grad_clip_by="global_norm", minibatch_size=settings.minibatch,
+        lr=[[0, rate], [steps, rate * 0.02]], gamma=settings.gamma, minibatch_size=settings.minibatch,
+        grad_clip=settings.gradient_clip,  # type: ignore[arg-type]  # DQNConfig says int
+        grad_clip_by="global_norm",
     )  # fmt: skip
     config.rl_module(rl_module_spec=RLModuleSpec(module_class=module, model_config=model))
     config.debugging(seed=experiment.seed, log_level="ERROR")
@@ -145,12 +151,14 @@ def set_learner_state(algorithm: Algorithm, state: dict[str, Any]) -> None:
             group.setdefault("lr", rate)
 
     _foreach_learner(algorithm, put)
+    assert algorithm.env_runner_group is not None
     algorithm.env_runner_group.sync_weights(
-        from_worker_or_learner_group=algorithm.learner_group, policies={DEFAULT_MODULE_ID}, inference_only=True
+        from_worker_or_learner_group=algorithm.learner_group, policies=[DEFAULT_MODULE_ID], inference_only=True
     )
 
 
 def _foreach_learner(algorithm: Algorithm, function: Any) -> list[Any]:
+    assert algorithm.learner_group is not None
     results = algorithm.learner_group.foreach_learner(function)
     return [result.get() if hasattr(result, "get") and not isinstance(result, dict) else result for result in results]
 

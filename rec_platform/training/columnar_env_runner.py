@@ -107,6 +107,8 @@ class ColumnarEnvRunner(SingleAgentEnvRunner):
     """
 
     users: SimulatedUsers
+    env: Any
+    module: Any
 
     def make_env(self) -> None:
         settings = self.config.env_config

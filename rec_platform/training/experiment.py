@@ -29,7 +29,7 @@ class DataSection(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     dataset: Path | None = None
-    evaluation_share: float = Field(0.5, gt=0, lt=1)
+    evaluation_share: float = Field(default=0.5, gt=0, lt=1)
 
 
 class PolicySection(NetworkConfig):
@@ -43,8 +43,8 @@ class PolicySection(NetworkConfig):
 
     warm_start: Literal["none", "log"] = "none"
     tune_diversity: bool = False
-    warm_start_epochs: int = Field(4, ge=1)
-    exploration: float = Field(0.0, ge=0)
+    warm_start_epochs: int = Field(default=4, ge=1)
+    exploration: float = Field(default=0.0, ge=0)
 
 
 class EvaluationSection(BaseModel):
@@ -60,10 +60,10 @@ class EvaluationSection(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    users: int = Field(2_000, ge=2)
+    users: int = Field(default=2_000, ge=2)
     seed: int = 12_345
-    judgements: int = Field(0, ge=0)
-    judging_users: int = Field(500, ge=2)
+    judgements: int = Field(default=0, ge=0)
+    judging_users: int = Field(default=500, ge=2)
 
 
 class Experiment(BaseModel):
@@ -77,7 +77,7 @@ class Experiment(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True)
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
     data: DataSection = Field(default_factory=DataSection)
     simulator: BaseModel
     policy: PolicySection = Field(default_factory=PolicySection)

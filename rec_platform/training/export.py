@@ -68,7 +68,8 @@ def export_scorer(network: nn.Module, example: Observation) -> Scorer:
             wrapped, arguments, dynamo=True, input_names=list(INPUTS), output_names=names, dynamic_shapes=shapes,
             verbose=False,
         )  # fmt: skip
-        program.save(buffer)
+        assert program is not None  # it is what dynamo=True gives
+        program.save(buffer)  # type: ignore[arg-type]  # a buffer will do: onnx writes to either
     scorer = OnnxScorer(buffer.getvalue())
     for rows in (example.batch_size, 1):  # an export that fixed the batch size must not pass
         part = example.take(np.arange(rows))

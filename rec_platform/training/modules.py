@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -53,7 +53,7 @@ class SlateModule(TorchRLModule, InferenceOnlyAPI):
     network: nn.Module
 
     def setup(self) -> None:
-        config = self.model_config
+        config = cast(dict[str, Any], self.model_config)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config["seed"])
             self.network = self._build(
@@ -138,7 +138,9 @@ class SlateQModule(SlateModule, TargetNetworkAPI):
     def get_target_network_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
         return [(self.network, self._target)]
 
-    def forward_target(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward_target(  # type: ignore[override]  # only our learner calls it
+        self, batch: dict[str, Any]
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The slow network's answer for next observations (columns ``next_…``), candidates gathered."""
         following = {name.removeprefix("next_"): column for name, column in batch.items() if name.startswith("next_")}
         values, masses, null_value, null_mass = self._target(following)

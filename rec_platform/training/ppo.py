@@ -53,13 +53,14 @@ class SlatePPOConfig(PPOConfig):
 class SlatePPOLearner(PPOTorchLearner):
     """The loss per slot."""
 
-    def get_parameters(self, module: nn.Module) -> list[nn.Parameter]:
+    def get_parameters(self, module: Any) -> list[nn.Parameter]:
         return [p for p in module.parameters() if p.requires_grad]
 
     def compute_loss_for_module(
-        self, *, module_id: str, config: Any, batch: dict[str, Any], fwd_out: dict[str, Tensor]
+        self, *, module_id: str, config: Any, batch: dict[str, Any], fwd_out: dict[str, Any]
     ) -> Tensor:
-        logits, values = fwd_out["logits"], fwd_out[Columns.VF_PREDS]
+        logits: Tensor = fwd_out["logits"]
+        values: Tensor = fwd_out[Columns.VF_PREDS]
         log_prob = slate_log_prob(logits, batch[Columns.ACTIONS])
         ratio = torch.exp((log_prob - batch[Columns.ACTION_LOGP]).clamp(-20.0, 20.0))
         advantage = batch[Postprocessing.ADVANTAGES].unsqueeze(1)
@@ -69,7 +70,7 @@ class SlatePPOLearner(PPOTorchLearner):
 
         # RLlib's vf_clip_param bounds the squared error of a row; targets are scaled so that it seldom does.
         error = (values - batch[Postprocessing.VALUE_TARGETS]).pow(2).clamp(max=config.vf_clip_param)
-        entropy_coeff = self.entropy_coeff_schedulers_per_module[module_id].get_current_value()
+        entropy_coeff: Any = self.entropy_coeff_schedulers_per_module[module_id].get_current_value()
         with torch.set_grad_enabled(entropy_coeff > 0):
             entropy = first_slot_entropy(logits if entropy_coeff > 0 else logits[:256]).mean()
         loss = -surrogate + config.vf_loss_coeff * error.mean() - entropy_coeff * entropy
@@ -110,6 +111,8 @@ class SlatePPO(PPO):
         return SlatePPOConfig()
 
     def training_step(self) -> None:
+        assert self.config is not None
+        assert self.metrics is not None
         with self.metrics.log_time((TIMERS, ENV_RUNNER_SAMPLING_TIMER)):
             parts = sample_columns(self)
         if not parts:
@@ -132,13 +135,14 @@ class SlatePPO(PPO):
 
 def sample_columns(algorithm: Any) -> list[dict[str, np.ndarray]]:
     """One sample of every env runner; runners that failed are left out (and restarted by RLlib)."""
-    parts, results = synchronous_parallel_sample(
+    sampled: Any = synchronous_parallel_sample(
         worker_set=algorithm.env_runner_group,
         concat=False,
         sample_timeout_s=algorithm.config.sample_timeout_s,
         _uses_new_env_runners=True,
         _return_metrics=True,
     )
+    parts, results = sampled
     if parts:
         algorithm.metrics.aggregate(results, key=ENV_RUNNER_RESULTS)
     return parts

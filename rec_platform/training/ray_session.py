@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import ray
 
@@ -27,7 +28,9 @@ def ray_session(resources: Resources) -> Iterator[None]:
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # else every actor's restart settings are remarked on
         address = os.environ.get("RAY_ADDRESS")
-        local = {} if address else {"num_cpus": max(os.cpu_count() or 1, needed, 1), "include_dashboard": False}
+        local: dict[str, Any] = {}
+        if not address:
+            local = {"num_cpus": max(os.cpu_count() or 1, needed, 1), "include_dashboard": False}
         ray.init(
             address=address,
             logging_level=logging.ERROR,

@@ -21,11 +21,11 @@ class AlgorithmSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     kind: ClassVar[str]
 
-    learning_rate: float = Field(1e-3, gt=0)
-    gamma: float = Field(1.0, ge=0, le=1)
-    value_scale: float = Field(1.0, gt=0)
-    minibatch: int = Field(512, ge=1)
-    gradient_clip: float = Field(1.0, gt=0)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    gamma: float = Field(default=1.0, ge=0, le=1)
+    value_scale: float = Field(default=1.0, gt=0)
+    minibatch: int = Field(default=512, ge=1)
+    gradient_clip: float = Field(default=1.0, gt=0)
 
 
 class PPOSettings(AlgorithmSettings):
@@ -43,15 +43,15 @@ class PPOSettings(AlgorithmSettings):
 
     kind: ClassVar[str] = "ppo"
 
-    learning_rate: float = Field(5e-3, gt=0)
-    minibatch: int = Field(1024, ge=1)
-    fragment: int = Field(32, ge=1)
-    epochs: int = Field(4, ge=1)
-    lam: float = Field(0.95, ge=0, le=1)
-    clip: float = Field(0.2, gt=0)
-    value_weight: float = Field(0.5, ge=0)
-    entropy: float = Field(0.0, ge=0)
-    kl: float = Field(0.0, ge=0)
+    learning_rate: float = Field(default=5e-3, gt=0)
+    minibatch: int = Field(default=1024, ge=1)
+    fragment: int = Field(default=32, ge=1)
+    epochs: int = Field(default=4, ge=1)
+    lam: float = Field(default=0.95, ge=0, le=1)
+    clip: float = Field(default=0.2, gt=0)
+    value_weight: float = Field(default=0.5, ge=0)
+    entropy: float = Field(default=0.0, ge=0)
+    kl: float = Field(default=0.0, ge=0)
     credit: Literal["consumed", "slate"] = "consumed"
 
 
@@ -72,16 +72,16 @@ class SlateQSettings(AlgorithmSettings):
 
     kind: ClassVar[str] = "slateq"
 
-    gradient_clip: float = Field(10.0, gt=0)
-    fragment: int = Field(16, ge=1)
-    n_step: int = Field(5, ge=1)
-    updates_per_step: float = Field(1.0, gt=0)
-    polyak: float = Field(0.01, gt=0, le=1)
-    epsilon_end: float = Field(0.05, ge=0, le=1)
-    epsilon_fraction: float = Field(0.4, gt=0, le=1)
-    dinkelbach_rounds: int = Field(4, ge=1)
-    replay_capacity: int = Field(100_000, ge=1)
-    learning_starts: int = Field(2_000, ge=1)
+    gradient_clip: float = Field(default=10.0, gt=0)
+    fragment: int = Field(default=16, ge=1)
+    n_step: int = Field(default=5, ge=1)
+    updates_per_step: float = Field(default=1.0, gt=0)
+    polyak: float = Field(default=0.01, gt=0, le=1)
+    epsilon_end: float = Field(default=0.05, ge=0, le=1)
+    epsilon_fraction: float = Field(default=0.4, gt=0, le=1)
+    dinkelbach_rounds: int = Field(default=4, ge=1)
+    replay_capacity: int = Field(default=100_000, ge=1)
+    learning_starts: int = Field(default=2_000, ge=1)
 
 
 class Resources(BaseModel):
@@ -96,10 +96,10 @@ class Resources(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    env_runners: int = Field(0, ge=0)
-    users_per_runner: int = Field(256, ge=1)
-    learners: int = Field(0, ge=0)
-    gpus_per_learner: float = Field(0, ge=0)
+    env_runners: int = Field(default=0, ge=0)
+    users_per_runner: int = Field(default=256, ge=1)
+    learners: int = Field(default=0, ge=0)
+    gpus_per_learner: float = Field(default=0, ge=0)
 
 
 class Stop(BaseModel):
@@ -111,7 +111,7 @@ class Stop(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    env_steps: int = Field(100_000, ge=1)
+    env_steps: int = Field(default=100_000, ge=1)
 
 
 ALGORITHMS: dict[str, type[AlgorithmSettings]] = {"ppo": PPOSettings, "slateq": SlateQSettings}

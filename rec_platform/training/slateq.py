@@ -9,7 +9,7 @@ is an item like the others. The masses s are fitted to who was chosen from the s
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from ray.rllib.algorithms.dqn import DQN, DQNConfig
@@ -19,6 +19,7 @@ from ray.rllib.core.rl_module.apis import TargetNetworkAPI
 from ray.rllib.utils.metrics import ENV_RUNNER_SAMPLING_TIMER, LEARNER_UPDATE_TIMER, TIMERS
 from torch import Tensor, nn
 
+from rec_platform.training.modules import SlateQModule
 from rec_platform.training.n_step import CHOSEN, DISCOUNT, RETURN
 from rec_platform.training.ppo import env_steps, sample_columns, sync_weights, update
 from rec_platform.training.replay import ColumnarReplay
@@ -64,6 +65,8 @@ class SlateQConfig(DQNConfig):
 class SlateQLearner(TorchLearner):
     """Temporal differences of the consumed item (or of nothing), and the likelihood of the choice."""
 
+    config: SlateQConfig
+
     @classmethod
     def rl_module_required_apis(cls) -> list[type]:
         return [TargetNetworkAPI]
@@ -71,19 +74,20 @@ class SlateQLearner(TorchLearner):
     def build(self) -> None:
         super().build()
         for module_id in self.module.keys():  # noqa: SIM118 (a MultiRLModule is no dict)
-            self.module[module_id].unwrapped().make_target_networks()
+            _unwrapped(self, module_id).make_target_networks()
 
-    def get_parameters(self, module: nn.Module) -> list[nn.Parameter]:
+    def get_parameters(self, module: Any) -> list[nn.Parameter]:
         return [p for name, p in module.named_parameters() if p.requires_grad and not name.startswith("_target")]
 
     def compute_loss_for_module(
-        self, *, module_id: str, config: Any, batch: dict[str, Any], fwd_out: dict[str, Tensor]
+        self, *, module_id: str, config: Any, batch: dict[str, Any], fwd_out: dict[str, Any]
     ) -> Tensor:
-        module = self.module[module_id].unwrapped()
+        module = _unwrapped(self, module_id)
         chosen = batch[CHOSEN]
         slate_size = batch[Columns.ACTIONS].shape[1]
         outcome = torch.where(chosen >= 0, chosen, slate_size).unsqueeze(1)
-        values, masses = fwd_out["values"], fwd_out["masses"]
+        values: Tensor = fwd_out["values"]
+        masses: Tensor = fwd_out["masses"]
         with torch.no_grad():
             best = best_slate_value(
                 *module.forward_target(batch), slate_size=slate_size, rounds=config.dinkelbach_rounds
@@ -103,9 +107,13 @@ class SlateQLearner(TorchLearner):
     def apply_gradients(self, gradients_dict: dict) -> None:
         super().apply_gradients(gradients_dict)
         for module_id in self.module.keys():  # noqa: SIM118
-            for main, target in self.module[module_id].unwrapped().get_target_network_pairs():
+            for main, target in _unwrapped(self, module_id).get_target_network_pairs():
                 with torch.no_grad():
                     torch._foreach_lerp_(list(target.parameters()), list(main.parameters()), self.config.polyak)
+
+
+def _unwrapped(learner: TorchLearner, module_id: str) -> SlateQModule:
+    return cast(SlateQModule, learner.module[module_id].unwrapped())
 
 
 def best_slate_value(
@@ -140,10 +148,14 @@ class SlateQ(DQN):
 
     def setup(self, config: Any) -> None:
         super().setup(config)
-        self.replay = ColumnarReplay(self.config.replay_capacity, self.config.replay_seed)
+        own = cast(SlateQConfig, self.config)
+        self.replay = ColumnarReplay(own.replay_capacity, own.replay_seed)
 
     def training_step(self) -> None:
-        config = self.config
+        config = cast(SlateQConfig, self.config)
+        assert config.minibatch_size is not None
+        assert self.metrics is not None
+        assert self.env_runner_group is not None
         explore = exploration(env_steps(self), config.epsilon_end, config.epsilon_steps)
         self.env_runner_group.foreach_env_runner(lambda runner: setattr(runner, "explore", explore))
         with self.metrics.log_time((TIMERS, ENV_RUNNER_SAMPLING_TIMER)):

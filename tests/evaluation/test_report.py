@@ -80,15 +80,19 @@ def test_whole_and_single(tmp_path: Path) -> None:
         title="A report",
         rollouts={name: result(name, 10.0 * i) for i, name in enumerate(names)},
         curves={"ppo": [Point(100 * i, math.nan if i == 0 else float(i)) for i in range(5)], "none": []},
-        fit={"train": {"log_loss": 0.61234, "examples": 1200, "name": "x"}, "evaluation": {"log_loss": 0.65}},
+        fit={
+            "train": {"holdout": {"log_loss": 0.61234, "examples": 1200}, "train": {"log_loss": 0.1}},
+            "evaluation": {"holdout": {"log_loss": 0.65}, "item_mean": {"log_loss": 0.7}},
+        },
         notes=["Take note."],
     )
     page = read(path)
     assert [row[0] for row in page.rows[:6]] == ["policy", *reversed(names)]  # the best first
     assert page.rows[1][1].startswith("40.")
     assert page.rows[1][3:] == ["7.0", "3.0", "25.0%"]
-    assert ["train", "1,200", "0.6123"] in page.rows
-    assert ["evaluation", "–", "0.65"] in page.rows
+    assert ["train: response model", "0.6123", "1,200"] in page.rows
+    assert ["evaluation: response model", "0.65", "–"] in page.rows
+    assert ["evaluation: item mean alone", "0.7", "–"] in page.rows
     assert "Take note." in page.text
     assert page.tags.count("svg") == 2
     assert page.tags.count("html") == page.tags.count("body") == page.tags.count("title") == 1
@@ -105,12 +109,13 @@ def test_nothing_is_taken_for_markup(tmp_path: Path) -> None:
         title=evil,
         rollouts={evil: result(evil, 1.0), dollars: result(dollars, 2.0)},
         curves={evil: [Point(1, 2.0)], dollars: [Point(1, 1.0)]},
-        fit={evil: {evil: 3}},
+        fit={evil: {"holdout": {evil: 3}}, "other": {"item_mean": {"auc": 0.5}}},
         notes=[evil],
     )
     page = read(path)
     assert "script" not in page.tags
-    assert page.text.count(evil) >= 6  # title, heading, table, fit table, its head, note
+    assert page.text.count(evil) >= 5  # title, heading, table, a column of the fit table, note
+    assert f"{evil}: response model" in page.text
     assert dollars in page.text
 
 

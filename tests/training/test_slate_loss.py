@@ -14,7 +14,7 @@ from rec_platform.policies.networks.plackett_luce import UNAVAILABLE, first_slot
 from rec_platform.policies.policy import Scores
 from rec_platform.policies.samplers import RatioOptimal
 from rec_platform.training.ppo import slot_credit
-from rec_platform.training.slateq import best_slate_value, exploration
+from rec_platform.training.slateq import SHORTLIST, best_slate_value, exploration
 from rec_platform.types import Observation
 
 
@@ -78,6 +78,31 @@ def test_few_rounds_are_enough() -> None:
     assert (ten - three).mean() < 0.05  # of values that spread by 5
     assert (ten - four).mean() < 0.01
     assert torch.minimum(ten - three, ten - four).min() > -1e-3  # rounds only raise it
+
+
+def dinkelbach(values: np.ndarray, masses: np.ndarray, null_value: float, null_mass: float, k: int) -> float:
+    """The optimum over all of one user's candidates: rounds until nothing changes, without a shortlist."""
+    ratio, before = null_value, -np.inf
+    while ratio > before:
+        before = ratio
+        slate = np.argsort(-np.where(masses > 0, masses * (values - ratio), -np.inf))[:k]
+        ratio = (masses[slate] @ values[slate] + null_mass * null_value) / (masses[slate].sum() + null_mass)
+    return before
+
+
+@pytest.mark.parametrize("candidates", [SHORTLIST + 1, 300, 3_000])
+@pytest.mark.parametrize(("offset", "spread", "null_mass"), [(100, 5, 1), (10, 3, 1), (10, 3, 0.05), (10, 3, 20)])
+def test_the_shortlist_costs_next_to_nothing(candidates: int, offset: float, spread: float, null_mass: float) -> None:
+    rng = np.random.default_rng(candidates)
+    users, k = 50, 5
+    values = offset + spread * rng.normal(size=(users, candidates))
+    masses = np.exp(rng.normal(size=(users, candidates))) * (rng.random((users, candidates)) < 0.8)
+    null_value, null_masses = offset + rng.normal(size=users), np.full(users, null_mass)
+    tensors = [torch.from_numpy(a.astype(np.float32)) for a in (values, masses, null_value, null_masses)]
+    got = best_slate_value(*tensors, slate_size=k, rounds=4).numpy()
+    best = np.array([dinkelbach(*user, k) for user in zip(values, masses, null_value, null_masses, strict=True)])
+    np.testing.assert_allclose(got, best, rtol=0.01)
+    assert (got <= best * (1 + 1e-5)).all()
 
 
 def test_log_probabilities_sum_to_one() -> None:

@@ -49,8 +49,8 @@ class NetworkConfig(BaseModel):
     encoder: Literal["none", "mean", "gru"] = "mean"
     head: Literal["dot", "trade_off"] = "dot"
     hidden: list[Width] = Field(default_factory=lambda: [64, 64])
-    embedding: int = Field(32, ge=1, le=1024)
+    embedding: int = Field(default=32, ge=1, le=1024)
     item_ids: bool = True
-    window: int = Field(10, ge=1)
-    inverse_temperature: float = Field(6.0, gt=0)
-    diversity: float = Field(1.0, gt=0)
+    window: int = Field(default=10, ge=1)
+    inverse_temperature: float = Field(default=6.0, gt=0)
+    diversity: float = Field(default=1.0, gt=0)

@@ -53,4 +53,5 @@ class GruEncoder(nn.Module):
         return output[:, -1]
 
 
-ENCODERS: dict[str, type[nn.Module]] = {"none": NoEncoder, "mean": MeanEncoder, "gru": GruEncoder}
+Encoder = NoEncoder | MeanEncoder | GruEncoder
+ENCODERS: dict[str, type[Encoder]] = {"none": NoEncoder, "mean": MeanEncoder, "gru": GruEncoder}

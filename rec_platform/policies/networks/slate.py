@@ -41,6 +41,8 @@ class Features(nn.Module):
     taste (the relevance model's query), without which a user's general readiness would pass for an item's merit.
     """
 
+    unit: Tensor
+
     def __init__(self, config: NetworkConfig, sizes: StateSizes, item_features: np.ndarray) -> None:
         super().__init__()
         self.trade_off = config.head == "trade_off"

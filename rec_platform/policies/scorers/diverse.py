@@ -37,7 +37,7 @@ class DiverseScorer:
         consumed = (observation.history_feedback[:, -self.window :] > 0) & (history >= 0)
         mean = (unit[history] * consumed[..., None]).sum(axis=1) / np.maximum(consumed.sum(axis=1), 1)[:, None]
         similarity = np.take_along_axis((mean @ unit.T).astype(np.float32), observation.candidates, axis=1)
-        return Scores(base.values - np.float32(self.weight) * similarity)
+        return Scores(np.subtract(base.values, np.float32(self.weight) * similarity))
 
     def export(self) -> ScorerExport:
         inner = self.base.export()  # type: ignore[attr-defined]
