@@ -215,7 +215,7 @@ def _serve(model: str, dataset: Path, where: Path, *, port: int, stay: bool) -> 
         slate = min(5, len(titles))
         first = recommend(user)
         seen = client.get(f"/v1/recommendations/{first['recommendation_id']}").raise_for_status().json()["history"]
-        newest = ", ".join(titles.get(item) or item for item in seen[:-4:-1])
+        newest = " · ".join(titles.get(item) or item for item in seen[:-4:-1])
         stdout.print(f"user {user}, last with: {newest}", markup=False, soft_wrap=True)
         _show(f"user {user}", first, titles)
         clicked = first["items"][0]["item_id"]
@@ -255,7 +255,7 @@ def _show(title: str, answer: dict[str, Any], titles: dict[str, str | None]) -> 
 
     table = Table(title=f"{title}  ({answer['model']['name']}@{answer['model']['version']})", title_justify="left")
     for name in ("rank", "item", "title", "score", "propensity"):
-        table.add_column(name, justify="left" if name in ("item", "title") else "right")
+        table.add_column(name, justify="left" if name in ("item", "title") else "right", no_wrap=True)
     for item in answer["items"]:
         words = (titles.get(item["item_id"]) or "")[:44]
         table.add_row(str(item["rank"]), item["item_id"], words, f"{item['score']:.3f}", f"{item['propensity']:.4f}")

@@ -79,7 +79,7 @@ class SlateQSettings(AlgorithmSettings):
     polyak: float = Field(default=0.01, gt=0, le=1)
     epsilon_end: float = Field(default=0.05, ge=0, le=1)
     epsilon_fraction: float = Field(default=0.4, gt=0, le=1)
-    dinkelbach_rounds: int = Field(default=4, ge=1)
+    dinkelbach_rounds: int = Field(default=6, ge=1)
     replay_capacity: int = Field(default=100_000, ge=1)
     learning_starts: int = Field(default=2_000, ge=1)
 

@@ -24,8 +24,8 @@ from rec_platform.training.n_step import CHOSEN, DISCOUNT, RETURN
 from rec_platform.training.ppo import env_steps, sample_columns, sync_weights, update
 from rec_platform.training.replay import ColumnarReplay
 
-SHORTLIST = 64
-"""Candidates among which a target's slate is optimised, after two passes over all of them."""
+SHORTLIST = 128
+"""Candidates among which a target's slate is optimised, after three passes over all of them."""
 
 
 class SlateQConfig(DQNConfig):
@@ -48,7 +48,7 @@ class SlateQConfig(DQNConfig):
         self.value_scale = 1.0
         self.epsilon_end = 0.05
         self.epsilon_steps = 100_000
-        self.dinkelbach_rounds = 4
+        self.dinkelbach_rounds = 6
         self.replay_capacity = 100_000
         self.learning_starts = 2_000
         self.start_steps = 0
@@ -127,8 +127,8 @@ def best_slate_value(
     pool = min(max(SHORTLIST, slate_size), values.shape[1])
     for number in range(rounds):
         gain = torch.where(masses > 0, masses * (values - ratio.unsqueeze(1)), -torch.inf)
-        if number == 1 and pool < values.shape[1]:
-            # After one round the ratio is near enough that the best slate is among the best of this round.
+        if number == 2 and pool < values.shape[1]:
+            # After two rounds the ratio is near enough that the best slate is among the best of this one.
             gain, best = gain.topk(pool, dim=1)
             values, masses = values.gather(1, best), masses.gather(1, best)
         slate = gain.topk(slate_size, dim=1).indices

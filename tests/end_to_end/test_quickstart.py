@@ -25,7 +25,9 @@ def quickstart(home: Path, *arguments: str) -> int:
     return run(["quickstart", "--home", str(home), *arguments])
 
 
-def test_logs_become_a_live_recommender(ray_cluster: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_logs_become_a_live_recommender(
+    ray_cluster: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert quickstart(tmp_path, *SMALL, "--json") == 0, capsys.readouterr().err
     shown = capsys.readouterr().out
     answer = json.loads(shown.strip().splitlines()[-1])

@@ -100,10 +100,8 @@ class Boredom(nn.Module):
     def forward(self, likeness: Tensor) -> Tensor:
         """Costs of the shape of ``likeness``."""
         slopes = self.scale * nn.functional.softplus(self.HASTE * self.raw)
-        cost = slopes[0] * likeness
-        for slope, knot in zip(slopes[1:], self.KNOTS[1:], strict=True):
-            cost = cost + slope * (likeness - knot).clamp(min=0.0)
-        return cost
+        costs = [slope * (likeness - knot).clamp(min=0.0) for slope, knot in zip(slopes, self.KNOTS, strict=True)]
+        return sum(costs[1:], costs[0])
 
 
 class ActorCritic(nn.Module):

@@ -4,7 +4,7 @@ maximise over slates A of k:   [Σ_{i∈A} s_i Q_i + s_⊥ Q_⊥] / [Σ_{i∈A} 
 
 Ie et al. 2019 (SlateQ), section 5.2, solve a linear program after Charnes and Cooper. Dinkelbach's rounds are exact
 too and need only a top-k each: for the ratio λ of the current slate take the k largest s_i (Q_i - λ); the ratio rises
-until it is the maximum, in practice within three rounds. Unlike the published code the null item has a learned value.
+until it is the maximum, in practice within a few rounds. Unlike the published code the null item has a learned value.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class RatioOptimal:
         rounds: Dinkelbach rounds.
     """
 
-    rounds: int = 4
+    rounds: int = 6
     propensity_kind: PropensityKind = "deterministic"
 
     def spec(self) -> dict[str, Any]:
