@@ -32,9 +32,10 @@ log = logging.getLogger(__name__)
 def serve_environment(folder: Path) -> dict[str, str]:
     """The environment that Ray needs before Serve starts in it: HAProxy in front, its files in ``folder``.
 
-    Serve's default proxy costs 8 to 13 times the CPU a request. HAProxy's statistics page listens on all interfaces,
-    on a free port. A request that a killed replica has not begun to answer is tried again with another one: events are
-    idempotent, and a recommendation nobody saw has no events.
+    Serve's default proxy costs 8 to 13 times the CPU a request. HAProxy's statistics and metrics pages listen on
+    all interfaces, each on a free port: with their fixed ones there could be one service a machine. A request that a
+    killed replica has not begun to answer is tried again with another one: events are idempotent, and a recommendation
+    nobody saw has no events.
     """
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
@@ -47,6 +48,7 @@ def serve_environment(folder: Path) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",
         "OMP_NUM_THREADS": "1",
     }
