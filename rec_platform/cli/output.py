@@ -65,7 +65,7 @@ def training_bar(total: int, label: str) -> Iterator[Any]:
         TextColumn("{task.fields[figures]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(label, total=total, figures="")
 
         def update(line: Any) -> None:

@@ -42,6 +42,8 @@ from rec_platform.training.world import World
 from rec_platform.types import Observation
 
 CHECKPOINT_SECONDS = 20.0
+STALLED_SECONDS = 60.0
+"""RLlib restarts env runners that fail without end; after so long without a sample training fails instead."""
 PROGRESS = "progress.jsonl"
 
 
@@ -197,14 +199,21 @@ def _loop(
             if isinstance(algorithm, SlateQ):
                 algorithm.replay.set_state(state["replay"])
         began, began_cpu = time.perf_counter(), time.process_time()
-        saved, runner_cpu, done = began, 0.0, start
+        saved, moved, runner_cpu, done = began, began, 0.0, start
         with (folder / PROGRESS).open("w") as log:
             for line in curve:
                 log.write(json.dumps(asdict(line)) + "\n")
             while done < total:
                 result = algorithm.train()
-                done = env_steps(algorithm)
-                wall = time.perf_counter() - began
+                if env_steps(algorithm) == done:
+                    if time.perf_counter() - moved > STALLED_SECONDS:
+                        raise RuntimeError(
+                            f"no env runner returned a sample for {STALLED_SECONDS:.0f} s; Ray's worker logs say why"
+                        )
+                    time.sleep(0.5)
+                    continue
+                done, moved = env_steps(algorithm), time.perf_counter()
+                wall = moved - began
                 runners = result.get(ENV_RUNNER_RESULTS, {})
                 runner_cpu += float(runners.get(CPU_SECONDS, 0.0)) if experiment.resources.env_runners else 0.0
                 rate = (done - start) / wall
