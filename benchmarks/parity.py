@@ -36,7 +36,7 @@ from rec_platform.serving.store import EventStore
 from rec_platform.training.checkpoint import load_checkpoint
 from rec_platform.training.experiment import Experiment, read_experiment
 from rec_platform.training.run import Run, run_experiment
-from rec_platform.training.trainer import _network
+from rec_platform.training.trainer import trained_network
 from rec_platform.types import Observation
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
@@ -145,7 +145,7 @@ def differences(
     bundle = ModelRegistry(home).get(name).load()
     table = decisions_table(store)
     rows = {row["decision_id"]: row for row in table.to_pylist()}
-    network = trained_network(run, home)
+    network = kept_network(run, home)
     scores, propensities = [0.0], [0.0]
     for said in answers:
         row, shown = rows[said["answer"]["recommendation_id"]], said["answer"]["items"]
@@ -166,14 +166,14 @@ def differences(
     }
 
 
-def trained_network(run: Run, home: Path) -> torch.nn.Module:
+def kept_network(run: Run, home: Path) -> torch.nn.Module:
     """The PyTorch network that training kept, from its checkpoint."""
     experiment = run.experiment
     state = load_checkpoint(home / "runs" / experiment.name / "checkpoint")
     if experiment.policy.tune_diversity and run.trained.tuning is not None:
         policy = experiment.policy.model_copy(update={"diversity": max(run.trained.tuning.best, 0.1)})
         experiment = experiment.model_copy(update={"policy": policy})
-    return _network(experiment, run.world, state["best"] or state["learner"]["network"])
+    return trained_network(experiment, run.world, state["best"] or state["learner"]["network"])
 
 
 @torch.no_grad()

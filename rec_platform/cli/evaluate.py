@@ -43,7 +43,7 @@ def simulation(
     from rec_platform.registry.registry import ModelRegistry, parse_reference
     from rec_platform.training.baselines import baselines, tune_diversity
     from rec_platform.training.experiment import read_experiment
-    from rec_platform.training.trainer import relevance_policy
+    from rec_platform.training.warm_start import relevance_policy
     from rec_platform.training.world import build_world
 
     checked = read_experiment(experiment, set_ or [])

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, EPISODE_LEN_MEAN, EPISOD
 from torch import nn
 
 from rec_platform.errors import InputError
-from rec_platform.policies.networks.dot import DotNetwork
 from rec_platform.policies.networks.slate import ActorCritic, SlateValue
 from rec_platform.policies.policy import Policy, Sampler
 from rec_platform.policies.samplers import EpsilonGreedy, Greedy, PlackettLuce, RatioOptimal
@@ -35,11 +34,10 @@ from rec_platform.training.export import export_scorer
 from rec_platform.training.modules import load_weights
 from rec_platform.training.ppo import env_steps
 from rec_platform.training.ray_session import ray_session
-from rec_platform.training.relevance import fit_relevance
 from rec_platform.training.selection import Selection
 from rec_platform.training.slateq import SlateQ
+from rec_platform.training.warm_start import example_observation, fit_warm_start, myopic_policy, starting_weights
 from rec_platform.training.world import World
-from rec_platform.types import Observation
 
 CHECKPOINT_SECONDS = 20.0
 STALLED_SECONDS = 60.0
@@ -111,7 +109,7 @@ def train(
         InputError: nothing to resume, a checkpoint of another experiment, or resources that the cluster lacks.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    identity = _identity(experiment)
+    identity = _identity(experiment, world)
     state: dict[str, Any] | None = None
     if resume:
         state = load_checkpoint(folder / "checkpoint")
@@ -120,12 +118,12 @@ def train(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        relevance = _relevance(experiment, world)
-        myopic = _relevance_policy(experiment, world, relevance)
+        relevance = fit_warm_start(experiment, world)
+        myopic = myopic_policy(experiment, world, relevance)
         tuning = None
         if myopic is not None:
             tuning = tune_diversity(world, myopic.scorer, seed=experiment.seed)
-        weights = _starting_weights(experiment, relevance)
+        weights = starting_weights(experiment, relevance)
         if experiment.policy.tune_diversity and tuning is not None:
             policy = experiment.policy.model_copy(update={"diversity": max(tuning.best, 0.1)})
             experiment = experiment.model_copy(update={"policy": policy})
@@ -136,37 +134,13 @@ def train(
         torch.set_num_threads(threads)
 
 
-def _identity(experiment: Experiment) -> dict[str, Any]:
+def _identity(experiment: Experiment, world: World) -> dict[str, Any]:
     """What must be the same for a checkpoint to be gone on from; longer training and more runners are welcome."""
     content = json.loads(json.dumps(experiment.to_dict()))
     for section in ("stop", "evaluation", "resources", "data"):
         content.pop(section)
+    content["dataset"] = world.dataset.hash if world.dataset else None
     return content
-
-
-def _relevance(experiment: Experiment, world: World) -> DotNetwork | None:
-    if experiment.policy.warm_start == "none":
-        return None
-    assert world.histories is not None
-    assert world.user_features is not None
-    return fit_relevance(
-        experiment.policy,
-        replace(state_sizes(world.train.spec), context=0),
-        world.catalog.features,
-        world.histories,
-        world.user_features,
-        seed=experiment.seed,
-        epochs=experiment.policy.warm_start_epochs,
-    )
-
-
-def _starting_weights(experiment: Experiment, relevance: DotNetwork | None) -> Weights | None:
-    """What the network starts from: the fitted relevance."""
-    if relevance is None:
-        return None
-    if experiment.policy.head == "dot":
-        return {f"features.{n}": w.numpy() for n, w in relevance.state_dict().items() if n.startswith("vectors.")}
-    return {f"features.relevance.{name}": value.numpy() for name, value in relevance.state_dict().items()}
 
 
 def _loop(
@@ -237,12 +211,12 @@ def _loop(
                 _check_finite(curve[-1])
                 if selection.due(done, total):
                     now = get_learner_state(algorithm)["network"]
-                    selection.judge(done, _network(experiment, world, now), now)
+                    selection.judge(done, trained_network(experiment, world, now), now)
                 if time.perf_counter() - saved > CHECKPOINT_SECONDS or done >= total:
                     _save(algorithm, folder, identity, done, curve, selection)
                     saved = time.perf_counter()
         kept = selection.weights or get_learner_state(algorithm)["network"]
-        return _network(experiment, world, kept), curve, selection.judged
+        return trained_network(experiment, world, kept), curve, selection.judged
     finally:
         algorithm.stop()
 
@@ -294,8 +268,8 @@ def _save(
     save_checkpoint(folder / "checkpoint", state)
 
 
-def _network(experiment: Experiment, world: World, weights: Weights) -> nn.Module:
-    """The trained network alone, out of RLlib."""
+def trained_network(experiment: Experiment, world: World, weights: Weights) -> nn.Module:
+    """The network of ``weights`` (a checkpoint's ``best``, or its learner's) alone, out of RLlib, ready to score."""
     arguments = (experiment.policy, state_sizes(world.train.spec), world.catalog.features)
     network: nn.Module
     if experiment.algorithm.kind == "ppo":
@@ -315,7 +289,7 @@ def _policies(
     curve: list[Progress],
     judged: list[tuple[int, float]],
 ) -> Trained:
-    scorer = export_scorer(network, _example(experiment, world))
+    scorer = export_scorer(network, example_observation(experiment, world))
     greedy, exploring = _samplers(experiment)
     kind = experiment.algorithm.kind
     return Trained(
@@ -334,18 +308,3 @@ def _samplers(experiment: Experiment) -> tuple[Sampler, Sampler]:
     if experiment.algorithm.kind == "ppo":
         return Greedy(), PlackettLuce(strength) if strength else Greedy()
     return RatioOptimal(), EpsilonGreedy(strength, RatioOptimal()) if strength else RatioOptimal()
-
-
-def relevance_policy(experiment: Experiment, world: World) -> Policy | None:
-    """The warm start alone, greedily: the "myopic" recommender; None where the experiment has no warm start."""
-    return _relevance_policy(experiment, world, _relevance(experiment, world))
-
-
-def _relevance_policy(experiment: Experiment, world: World, relevance: DotNetwork | None) -> Policy | None:
-    if relevance is None:
-        return None
-    return Policy("myopic", export_scorer(relevance, _example(experiment, world)), Greedy())
-
-
-def _example(experiment: Experiment, world: World) -> Observation:
-    return world.train.users(4, seed=experiment.seed).observation
