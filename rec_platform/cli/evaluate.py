@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -76,9 +76,9 @@ def simulation(
     if report is not None:
         write_report(report, title=f"{checked.name}: evaluation", rollouts=results, curves={}, fit=world.fit)
     if json_:
-        content = {"policies": {name: result.to_dict() for name, result in results.items()}}
+        content: dict[str, Any] = {"policies": {name: result.to_dict() for name, result in results.items()}}
         if tuning:
-            content["diversity_weight"] = tuning.best  # type: ignore[assignment]
+            content["diversity_weight"] = tuning.best
         print_json(content)
         return
     stdout.print(rollout_table(results, f"{count} fresh users"))

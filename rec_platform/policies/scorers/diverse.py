@@ -8,6 +8,7 @@ tuned in the training simulator; a learned policy has to be held against it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from rec_platform.policies.scorers.export import ScorerExport
 from rec_platform.types import Float32, Observation
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DiverseScorer:
     """Attributes:
     base: gives the relevance.
@@ -30,9 +31,14 @@ class DiverseScorer:
     weight: float
     window: int = 10
 
+    @cached_property
+    def _unit(self) -> Float32:
+        """Content scaled to length 1, float32 [N, D]; once, not a request."""
+        return self.item_features / np.maximum(np.linalg.norm(self.item_features, axis=1, keepdims=True), 1e-8)
+
     def score(self, observation: Observation) -> Scores:
         base = self.base.score(observation)
-        unit = self.item_features / np.maximum(np.linalg.norm(self.item_features, axis=1, keepdims=True), 1e-8)
+        unit = self._unit
         history = observation.history[:, -self.window :]
         consumed = (observation.history_feedback[:, -self.window :] > 0) & (history >= 0)
         mean = (unit[history] * consumed[..., None]).sum(axis=1) / np.maximum(consumed.sum(axis=1), 1)[:, None]
