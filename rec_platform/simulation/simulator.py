@@ -11,6 +11,7 @@ A `Simulator` is read-only and shared by all workers; `SimulatedUsers` is one ba
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -80,5 +81,22 @@ class Simulator(Protocol):
         Args:
             staggered: start the first sessions part-way through their patience, so that they do not all end together
                 (for training; never for evaluation).
+        """
+        ...
+
+    def immediate_value(self, observation: Observation) -> Float32:
+        """What showing each candidate is expected to earn now, float32 [B, M]; any number where not available.
+
+        From what is visible in ``observation`` and the simulator's own knowledge of its users: ranking by it is the
+        myopic policy that every long-term one is held against. Comparable within a row only, unless the simulator says
+        more.
+        """
+        ...
+
+    def variants(self) -> Mapping[str, Simulator]:
+        """The same users under other rules, for the honesty checks; empty where there are none.
+
+        Known names: ``null`` has nothing long-term to learn (boredom switched off); ``second_rule`` lets users leave by
+        another rule that is as plausible.
         """
         ...
