@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.table import Table
 
 from rec_platform.cli.output import console, print_json, rollout_table, stdout
 from rec_platform.cli.train import check_report
 from rec_platform.errors import InputError
 from rec_platform.registry.home import platform_home
+
+if TYPE_CHECKING:
+    from rec_platform.evaluation.honesty import Honesty
+    from rec_platform.registry.bundle import Bundle
+    from rec_platform.training.experiment import Experiment
+    from rec_platform.training.world import World
 
 app = typer.Typer(no_args_is_help=True, help="Judge policies.")
 
@@ -40,26 +47,13 @@ def simulation(
     from rec_platform.evaluation.report import write_report
     from rec_platform.evaluation.rollout import rollout
     from rec_platform.policies.policy import Policy
-    from rec_platform.registry.registry import ModelRegistry, parse_reference
     from rec_platform.training.baselines import baselines, tune_diversity
     from rec_platform.training.experiment import read_experiment
     from rec_platform.training.warm_start import relevance_policy
-    from rec_platform.training.world import build_world
 
     checked = read_experiment(experiment, set_ or [])
     check_report(report)
-    where = platform_home(home)
-    registry = ModelRegistry(where)
-    references = policy or []
-    if not references and checked.name in registry.models():
-        references = [f"{checked.name}@{registry.versions(checked.name)[-1].version}"]
-    bundles = {reference: registry.get(*parse_reference(reference)).load() for reference in references}
-
-    console.print("· preparing simulated users")
-    world = build_world(checked, where / "simulators")
-    for reference, bundle in bundles.items():
-        if bundle.catalog.hash != world.catalog.hash:
-            raise InputError("--policy", f"{reference} was trained on another catalogue", "choose one of this dataset")
+    world, bundles = _world_and_models(checked, policy or [], platform_home(home))
     relevance = relevance_policy(checked, world)
     scorer = relevance.scorer if relevance else None
     tuning = tune_diversity(world, scorer, seed=checked.seed) if scorer else None
@@ -82,3 +76,108 @@ def simulation(
         print_json(content)
         return
     stdout.print(rollout_table(results, f"{count} fresh users"))
+
+
+@app.command("simulator")
+def simulator(
+    experiment: Annotated[Path, typer.Argument(help="The experiment whose simulator is examined.")],
+    policy: Annotated[
+        list[str] | None, typer.Option("--policy", help="Registered model, NAME[@ALIAS or VERSION]; may be repeated.")
+    ] = None,
+    users: Annotated[int | None, typer.Option(help="Fresh users a policy, one session each.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of those users.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated.")] = None,
+    home: Annotated[Path | None, typer.Option(help="State folder; default $REC_PLATFORM_HOME.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write an HTML report here.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")] = False,
+) -> None:
+    """Examine a simulator: can it teach a recommender anything, and where does it lie?
+
+    Searches for one ranking that does for everybody and for a far-sighted policy, and plays them, the baselines and
+    the registered models in the training simulator, the evaluation simulator and the variants there are. The verdict
+    does not change the exit code.
+    """
+    import numpy as np
+
+    from rec_platform.evaluation.honesty import examine
+    from rec_platform.policies.policy import Policy
+    from rec_platform.training.baselines import baselines, tune_diversity
+    from rec_platform.training.experiment import read_experiment
+    from rec_platform.training.warm_start import relevance_policy
+
+    checked = read_experiment(experiment, set_ or [])
+    check_report(report)
+    world, bundles = _world_and_models(checked, policy or [], platform_home(home))
+    relevance = relevance_policy(checked, world)
+    scorer = relevance.scorer if relevance else None
+    tuning = tune_diversity(world, scorer, seed=checked.seed) if scorer else None
+    judged = [baseline for baseline in baselines(world, scorer, tuning) if baseline.name != "random"]
+    for reference, bundle in bundles.items():
+        judged.append(Policy(reference, bundle.greedy_policy.scorer, bundle.greedy_policy.sampler))
+    histories = world.histories
+    honesty = examine(
+        world.train,
+        evaluation=world.evaluation,
+        policies=judged,
+        item_events=None if histories is None else np.bincount(histories.items, minlength=len(world.catalog)),
+        popularity=None if histories is None else world.catalog.popularity,
+        log_positive_share=None if histories is None else float((histories.feedback > 0).mean()),
+        users=checked.evaluation.users if users is None else users,
+        seed=checked.evaluation.seed if seed is None else seed,
+        on_phase=lambda words: console.print(f"· {words}"),
+    )
+    if report is not None:
+        from rec_platform.evaluation.honesty.page import write_honesty_page
+
+        write_honesty_page(report, title=f"{checked.name}: the simulator", honesty=honesty, fit=world.fit)
+    if json_:
+        print_json(honesty.to_dict())
+        return
+    stdout.print(_returns(honesty))
+    stdout.print(_checks(honesty))
+    stdout.print(honesty.verdict.summary, soft_wrap=True, markup=False, highlight=False)
+    for warning in honesty.verdict.warnings:
+        stdout.print(f"warning: {warning}", soft_wrap=True, markup=False, highlight=False)
+
+
+def _world_and_models(checked: Experiment, references: list[str], where: Path) -> tuple[World, dict[str, Bundle]]:
+    """The experiment's world, and the registered models by reference, which must be of its catalogue.
+
+    Without references, the newest version of the experiment's own model, where there is one.
+    """
+    from rec_platform.registry.registry import ModelRegistry, parse_reference
+    from rec_platform.training.world import build_world
+
+    registry = ModelRegistry(where)
+    if not references and checked.name in registry.models():
+        references = [f"{checked.name}@{registry.versions(checked.name)[-1].version}"]
+    bundles = {reference: registry.get(*parse_reference(reference)).load() for reference in references}
+    console.print("· preparing simulated users")
+    world = build_world(checked, where / "simulators")
+    for reference, bundle in bundles.items():
+        if bundle.catalog.hash != world.catalog.hash:
+            raise InputError("--policy", f"{reference} was trained on another catalogue", "choose one of this dataset")
+    return world, bundles
+
+
+def _returns(honesty: Honesty) -> Table:
+    """Mean return of every policy in every place."""
+    from rec_platform.evaluation.honesty import PLACES
+
+    table = Table(title=f"returns of {honesty.users} fresh users", title_justify="left")
+    table.add_column("policy")
+    for place in honesty.rollouts:
+        table.add_column(PLACES[place], justify="right")
+    for row in honesty.return_rows():
+        table.add_row(*row)
+    return table
+
+
+def _checks(honesty: Honesty) -> Table:
+    """Every check with its verdict and its numbers in words."""
+    table = Table(title="checks", title_justify="left", show_lines=True)
+    for column in ("check", "verdict", "numbers"):
+        table.add_column(column)
+    for row in honesty.checks.rows():
+        table.add_row(*row)
+    return table

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from rec_platform.data.formats import GENERATOR
+from rec_platform.data.formats import GENERATOR, READERS
 from rec_platform.data.generator import GeneratorConfig, generate
 from rec_platform.data.ingest import IngestResult
 from rec_platform.data.ingest import ingest as read_log
@@ -21,7 +21,7 @@ from rec_platform.errors import InputError
 
 def ingest(
     source: Annotated[str, typer.Argument(help="File or folder of the log; 'generator' for a synthetic marketplace.")],
-    format: Annotated[str, typer.Option("--format", help="movielens-100k, csv, parquet or generator.")],
+    format: Annotated[str, typer.Option("--format", help=f"{', '.join(READERS)} or {GENERATOR}.")],
     output: Annotated[Path, typer.Option("--output", help="Folder of the dataset; an older dataset is replaced.")],
     map: Annotated[
         list[str] | None,

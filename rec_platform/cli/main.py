@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from rec_platform.cli import evaluate, ingest, models, quickstart, serve, train
+from rec_platform.cli import bench, evaluate, ingest, models, quickstart, serve, train
 from rec_platform.errors import InputError
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
@@ -27,6 +27,7 @@ app.command("ingest")(ingest.ingest)
 app.command("train")(train.train)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")
+app.add_typer(bench.app, name="bench")
 app.command("serve")(serve.serve)
 
 

@@ -27,7 +27,7 @@ from rec_platform.data.catalog import Catalog
 from rec_platform.data.feedback import FeedbackRule
 from rec_platform.data.item_features import item_features
 from rec_platform.data.manifest import FORMAT_VERSION, MANIFEST_NAME, DatasetManifest
-from rec_platform.data.schema import DECISIONS, INTERACTIONS, ITEMS, USERS
+from rec_platform.data.schema import DECISIONS, INTERACTIONS, ITEMS, USERS, conform
 from rec_platform.data.users import UserEncoder
 from rec_platform.errors import InputError
 from rec_platform.types import Float32
@@ -152,6 +152,6 @@ class Dataset:
     def _read(self, name: str, schema: pa.Schema) -> pa.Table:
         path = self.folder / name
         try:
-            return pq.read_table(path).select(schema.names).cast(schema)
+            return conform(pq.read_table(path), schema)
         except (OSError, KeyError, pa.ArrowException) as error:
             raise InputError(str(path), f"not readable: {error}", "ingest the source again") from error

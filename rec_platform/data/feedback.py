@@ -11,6 +11,9 @@ import pyarrow as pa
 POSITIVE_EVENTS = ("click", "like", "add_to_cart", "purchase", "consume")
 NEGATIVE_EVENTS = ("dislike", "skip", "ignore")
 
+RANDOM_RATING = "random_rating"
+"""A rating of an item drawn uniformly at random: never enters a history; models are judged on it."""
+
 
 @dataclass(frozen=True, slots=True)
 class FeedbackRule:
@@ -21,7 +24,7 @@ class FeedbackRule:
         negative: events that mean -1.
         rating_threshold: an event ``rating`` is +1 from this value on, -1 below.
 
-    Every other event (``impression``, ``view`` …) leaves no trace in a history.
+    Every other event (``impression``, ``view``, ``random_rating`` …) leaves no trace in a history.
     """
 
     positive: tuple[str, ...] = POSITIVE_EVENTS

@@ -2,13 +2,14 @@
 
 The tie rule, stated once: a user's events are sorted by (timestamp, item_id). Events of one item at one timestamp are
 one entry (a click and the purchase that came of it), which is negative where any of them is: so a repeated row counts
-once.
+once. The entry's propensity and session are those of the row that stands: of the least feedback, the first in the log.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +20,10 @@ from rec_platform.data.catalog import Catalog
 from rec_platform.data.dataset import Dataset
 from rec_platform.data.feedback import FeedbackRule
 from rec_platform.errors import InputError
-from rec_platform.types import Float32, Int32
+from rec_platform.types import Float32, Float64, Int32
+
+DAY = 86_400_000_000
+"""Microseconds."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,10 @@ class Histories:
         items: int32 [rows] catalogue indices.
         feedback: float32 [rows] +1 or -1.
         timestamps: int64 [rows] microseconds since 1970, UTC.
+        propensities: float64 [rows] the probability that the row came to be in the log (`schema.INTERACTIONS`), NaN
+            where the log does not say; None where it says so of no event.
+        sessions: int64 [rows] a number for each (user, session_id), from 0; None where the log has no session ids.
+            Where it has some, a user's events of one day (UTC) without one are a session of their own.
     """
 
     user_ids: tuple[str, ...]
@@ -41,6 +49,8 @@ class Histories:
     items: Int32
     feedback: Float32
     timestamps: NDArray[np.int64]
+    propensities: Float64 | None = None
+    sessions: NDArray[np.int64] | None = None
 
     @staticmethod
     def build(dataset: Dataset, catalog: Catalog, rule: FeedbackRule | None = None) -> Histories:
@@ -57,13 +67,17 @@ class Histories:
         by_name = np.argsort(distinct)
         rank = np.empty(len(by_name), dtype=np.int64)
         rank[by_name] = np.arange(len(by_name))
+        timestamps = log["timestamp"].cast(pa.int64()).to_numpy()[kept]
+        propensities = log["propensity"].to_numpy()[kept]
         return Histories.from_events(
             user_ids=tuple(distinct[by_name]),
             users=rank[names.indices.to_numpy()[kept]],
             items=items[kept],
             feedback=feedback[kept],
-            timestamps=log["timestamp"].cast(pa.int64()).to_numpy()[kept],
+            timestamps=timestamps,
             catalog=catalog,
+            propensities=None if np.isnan(propensities).all() else propensities,
+            sessions=_session_codes(log["session_id"].filter(pa.array(kept)), timestamps),
         )
 
     @staticmethod
@@ -75,24 +89,32 @@ class Histories:
         feedback: Float32,
         timestamps: NDArray[np.int64],
         catalog: Catalog,
+        propensities: Float64 | None = None,
+        sessions: NDArray[np.int64] | None = None,
     ) -> Histories:
-        """Sort events given in any order, all [rows]; ``users`` indexes ``user_ids``."""
+        """Sort events given in any order, all [rows]; ``users`` indexes ``user_ids``.
+
+        Args:
+            sessions: any number for each session; those of two users are two sessions, whatever their numbers.
+        """
         item_rank = np.empty(len(catalog), dtype=np.int64)
         item_rank[np.argsort(np.asarray(catalog.item_ids, dtype=object))] = np.arange(len(catalog))
         # The feedback comes last, so that the first of a repeated (user, timestamp, item) is its least one.
         order = np.lexsort((feedback, item_rank[items], timestamps, users))
-        users, items, feedback, timestamps = users[order], items[order], feedback[order], timestamps[order]
-        first = np.ones(len(users), dtype=bool)
-        first[1:] = (np.diff(users) != 0) | (np.diff(timestamps) != 0) | (np.diff(items) != 0)
-        users, items, feedback, timestamps = users[first], items[first], feedback[first], timestamps[first]
+        new = np.ones(len(users), dtype=bool)
+        new[1:] = np.any([np.diff(column[order]) != 0 for column in (users, timestamps, items)], axis=0)
+        order = order[new]
+        users = users[order]
         counts = np.bincount(users, minlength=len(user_ids))
         present = counts > 0
         return Histories(
             user_ids=tuple(name for name, kept in zip(user_ids, present, strict=True) if kept),
             offsets=np.concatenate(([0], np.cumsum(counts[present]))).astype(np.int64),
-            items=items.astype(np.int32),
-            feedback=feedback.astype(np.float32),
-            timestamps=timestamps.astype(np.int64),
+            items=items[order].astype(np.int32),
+            feedback=feedback[order].astype(np.float32),
+            timestamps=timestamps[order].astype(np.int64),
+            propensities=None if propensities is None else propensities[order].astype(np.float64),
+            sessions=None if sessions is None else _numbered(users, sessions[order]),
         )
 
     def __len__(self) -> int:
@@ -113,7 +135,7 @@ class Histories:
         """Int64 [rows]: the position of each event within its user."""
         return np.arange(len(self.items)) - np.repeat(self.offsets[:-1], self.counts)
 
-    def window(self, users: NDArray, ends: NDArray, length: int) -> tuple[Int32, Float32]:
+    def window(self, users: NDArray[Any], ends: NDArray[Any], length: int) -> tuple[Int32, Float32]:
         """The last ``length`` events of each user strictly before position ``ends``.
 
         Args:
@@ -141,7 +163,7 @@ class Histories:
         return history, np.where(inside, self.feedback[index], np.float32(0))
 
     def examples(
-        self, users: NDArray | None = None, min_history: int = 0
+        self, users: NDArray[Any] | None = None, min_history: int = 0
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Every event as a thing to predict: user rows int64 [n] and positions int64 [n].
 
@@ -158,8 +180,8 @@ class Histories:
         kept = wanted[self.user_of_event] & (self.positions >= min_history)
         return self.user_of_event[kept], self.positions[kept]
 
-    def select(self, users: NDArray) -> Histories:
-        """The histories of some users (int rows or bool mask), in the order given."""
+    def select(self, users: NDArray[Any]) -> Histories:
+        """The histories of some users (int rows or bool mask), in the order given; sessions keep their numbers."""
         rows = np.arange(len(self))[np.asarray(users)]
         counts = self.counts[rows]
         offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
@@ -170,10 +192,31 @@ class Histories:
             items=self.items[index],
             feedback=self.feedback[index],
             timestamps=self.timestamps[index],
+            propensities=None if self.propensities is None else self.propensities[index],
+            sessions=None if self.sessions is None else self.sessions[index],
         )
 
 
 def catalog_indices(item_ids: pa.ChunkedArray | pa.Array, catalog: Catalog) -> Int32:
     """Catalogue indices int32 [rows] of a column of ids, -1 for an unknown one."""
     rows = pc.index_in(item_ids, value_set=pa.array(catalog.item_ids, pa.string()))
-    return pc.fill_null(rows, -1).to_numpy(zero_copy_only=False).astype(np.int32)
+    indices: Int32 = pc.fill_null(rows, -1).to_numpy(zero_copy_only=False).astype(np.int32)
+    return indices
+
+
+def _session_codes(session_ids: pa.ChunkedArray, timestamps: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """Int64 [rows]: from 0 for a session id, below 0 for the day of an event without one; None where none has one."""
+    named = session_ids.combine_chunks().dictionary_encode()
+    if named.null_count == len(named):
+        return None
+    codes = pc.fill_null(named.indices, -1).to_numpy().astype(np.int64)
+    return np.where(codes >= 0, codes, -1 - timestamps // DAY)
+
+
+def _numbered(users: NDArray[np.int64], sessions: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Int64 [rows]: a number for each pair (user, session), from 0 in order of appearance."""
+    pairs = np.stack([users, sessions], axis=1)
+    _, first, inverse = np.unique(pairs, axis=0, return_index=True, return_inverse=True)
+    number = np.empty(len(first), dtype=np.int64)
+    number[np.argsort(first)] = np.arange(len(first))
+    return number[inverse.ravel()]

@@ -124,7 +124,9 @@ def _validate(raw: RawLog) -> dict[str, Validated]:
     if raw.decisions is not None:
         tables["decisions"] = validate_decisions(raw.decisions)
     known = tables["items"].table["item_id"].combine_chunks() if "items" in tables else None
-    tables["interactions"] = validate_interactions(raw.interactions, default_event=raw.default_event, item_ids=known)
+    tables["interactions"] = validate_interactions(
+        raw.interactions, default_event=raw.default_event, item_ids=known, rows_may_repeat=raw.rows_may_repeat
+    )
     return tables
 
 
@@ -169,6 +171,7 @@ def _provenance(source: Path, format: str, raw: RawLog) -> Source:
         files=files,
         mapping=dict(raw.mapping),
         default_event=raw.default_event,
+        parameters=dict(raw.conventions),
     )
 
 

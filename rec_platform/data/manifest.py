@@ -37,7 +37,7 @@ class Source(_Strict):
     default_event: str | None = None
     """The event of every row, where the source has no event column."""
     parameters: dict[str, Any] = Field(default_factory=dict)
-    """The generator's configuration."""
+    """What the reader decided where the source leaves it open (units, times); the generator's configuration."""
 
 
 class Counts(_Strict):

@@ -19,8 +19,11 @@ INTERACTIONS = pa.schema(
         pa.field("event", pa.string(), nullable=False),
         pa.field("value", pa.float64()),
         pa.field("session_id", pa.string()),
+        pa.field("propensity", pa.float64()),
     ]
 )
+"""One row an event. ``propensity``: the probability that this row came to be in the log (a cell was observed, an item
+was shown), where the source states or estimates it; in (0, 1]."""
 
 ITEMS = pa.schema(
     [
@@ -65,3 +68,19 @@ DECISIONS = pa.schema(
 )
 """One row a decision: the observation as served, the slate, its propensities, the reward channels (each one value a
 slot), and the decision before it in the episode. ``chosen`` is the slot consumed, -1 = none, null = not joined yet."""
+
+
+def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The table with the columns, order and types of ``schema``; a nullable column that it lacks is null.
+
+    So a table written before a column was added still reads. Columns that the schema does not have are dropped.
+
+    Raises:
+        KeyError: a column that may not be null is missing.
+        ValueError: such a column has a null.
+        pa.ArrowException: a column cannot be cast.
+    """
+    for field in schema:
+        if field.nullable and field.name not in table.column_names:
+            table = table.append_column(field, pa.nulls(len(table), field.type))
+    return table.select(schema.names).cast(schema)

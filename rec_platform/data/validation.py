@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rec_platform.data.feedback import RANDOM_RATING
 from rec_platform.data.formats.raw import RawTable
 from rec_platform.data.parsing import as_numbers, as_text, as_times
 from rec_platform.data.schema import DECISIONS, INTERACTIONS, ITEMS, MAX_ID_LENGTH, TIMESTAMP, USERS
@@ -45,25 +46,35 @@ class _Reasons:
 
     @property
     def passing(self) -> Bool:
-        return self.code == 0
+        passing: Bool = self.code == 0
+        return passing
 
 
 def validate_interactions(
-    raw: RawTable, *, default_event: str | None, item_ids: pa.Array | None = None, now: int | None = None
+    raw: RawTable,
+    *,
+    default_event: str | None,
+    item_ids: pa.Array | None = None,
+    now: int | None = None,
+    rows_may_repeat: bool = False,
 ) -> Validated:
     """Check a log.
 
-    Reasons: ``malformed_row``, ``missing_user_id``, ``missing_item_id``, ``id_too_long``, ``missing_timestamp``,
-    ``bad_timestamp``, ``negative_timestamp``, ``future_timestamp``, ``missing_event``, ``bad_value`` (no number),
-    ``non_finite_value``, ``missing_value`` (a rating without one), ``unknown_item``, ``duplicate`` (same user, item,
+    Reasons: ``malformed_row``, those of `RawTable.refused`, ``missing_user_id``, ``missing_item_id``, ``id_too_long``,
+    ``missing_timestamp``, ``bad_timestamp``, ``negative_timestamp``, ``future_timestamp``, ``missing_event``,
+    ``bad_value`` (no number), ``non_finite_value``, ``missing_value`` (a rating without one), ``bad_propensity`` (no
+    number, or not in (0, 1]; a blank one is unknown, and fine), ``unknown_item``, ``duplicate`` (same user, item,
     timestamp and event as an earlier row).
 
     Args:
         default_event: the event of rows where there is no event column.
         item_ids: the known items; None where any item is.
         now: microseconds; the clock's where None.
+        rows_may_repeat: nothing is a ``duplicate``.
     """
     table, reasons = raw.table, _Reasons(len(raw.table))
+    for reason, failing in raw.refused.items():
+        reasons.mark(failing, reason)
     users, items = as_text(table["user_id"]), as_text(table["item_id"])
     _check_ids(reasons, users, "user_id")
     _check_ids(reasons, items, "item_id")
@@ -82,25 +93,28 @@ def validate_interactions(
         values, no_number, infinite = as_numbers(table["value"])
         reasons.mark(no_number, "bad_value")
         reasons.mark(infinite, "non_finite_value")
-    rating = pc.fill_null(pc.equal(events, "rating"), False).to_numpy(zero_copy_only=False)
+    rating = pc.is_in(events, value_set=pa.array(["rating", RANDOM_RATING])).to_numpy(zero_copy_only=False)
     reasons.mark(rating & np.isnan(values), "missing_value")
+    propensities, bad_propensity = _numbers(table, "propensity")
+    reasons.mark(bad_propensity | (propensities <= 0) | (propensities > 1), "bad_propensity")
     if item_ids is not None:
         reasons.mark(~pc.is_in(items, value_set=item_ids).to_numpy(zero_copy_only=False), "unknown_item")
-    passing = np.flatnonzero(reasons.passing)
-    key = pd.DataFrame({"time": times[passing]})
-    for name, column in (("user", users), ("item", items), ("event", events)):
-        key[name] = column.take(pa.array(passing)).dictionary_encode().indices.to_numpy(zero_copy_only=False)
-    repeated = np.zeros(len(table), dtype=bool)
-    repeated[passing] = key.duplicated(keep="first").to_numpy()
-    reasons.mark(repeated, "duplicate")
-    sessions = as_text(table["session_id"]) if "session_id" in table.column_names else pa.nulls(len(table), pa.string())
+    if not rows_may_repeat:
+        passing = np.flatnonzero(reasons.passing)
+        key = pd.DataFrame({"time": times[passing]})
+        for name, column in (("user", users), ("item", items), ("event", events)):
+            key[name] = column.take(pa.array(passing)).dictionary_encode().indices.to_numpy(zero_copy_only=False)
+        repeated = np.zeros(len(table), dtype=bool)
+        repeated[passing] = key.duplicated(keep="first").to_numpy()
+        reasons.mark(repeated, "duplicate")
     columns = {
         "user_id": users,
         "item_id": items,
         "timestamp": pa.array(times).cast(TIMESTAMP),
         "event": events,
         "value": pa.array(values, from_pandas=True),
-        "session_id": sessions,
+        "session_id": _texts(table, "session_id"),
+        "propensity": pa.array(propensities, from_pandas=True),
     }
     return _split(raw, reasons, columns, INTERACTIONS)
 

@@ -28,7 +28,7 @@ from rec_platform.data.manifest import (
     StoredFile,
     TimeRange,
 )
-from rec_platform.data.schema import DECISIONS, INTERACTIONS, ITEMS, USERS
+from rec_platform.data.schema import DECISIONS, INTERACTIONS, ITEMS, USERS, conform
 from rec_platform.errors import InputError
 
 REJECTED = pa.schema(
@@ -59,7 +59,7 @@ def write_dataset(
     """Write the tables as a dataset at ``output``; an older dataset there is replaced in one step.
 
     Args:
-        interactions: at least one row, sorted by time.
+        interactions: at least one row, sorted by time. Here and in the other tables a nullable column may be missing.
         rejected: table name -> `REJECTED` rows; empty tables are not written.
         rows_read: interaction rows of the source; the rows given where None.
         texts: further files, name -> content.
@@ -69,10 +69,10 @@ def write_dataset(
     """
     rejected = {table: rows for table, rows in (rejected or {}).items() if len(rows)}
     tables = {
-        INTERACTIONS_FILE: interactions.cast(INTERACTIONS),
-        ITEMS_FILE: items.cast(ITEMS),
-        USERS_FILE: users.cast(USERS),
-        **({} if decisions is None else {DECISIONS_FILE: decisions.cast(DECISIONS)}),
+        INTERACTIONS_FILE: conform(interactions, INTERACTIONS),
+        ITEMS_FILE: conform(items, ITEMS),
+        USERS_FILE: conform(users, USERS),
+        **({} if decisions is None else {DECISIONS_FILE: conform(decisions, DECISIONS)}),
         **{f"rejected/{table}.parquet": rows.cast(REJECTED) for table, rows in rejected.items()},
     }
     with replacing_folder(output) as folder:

@@ -53,46 +53,69 @@ def write_report(
         notes: sentences for the reader.
     """
     parts = [
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
-        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head><body><h1>{html.escape(title)}</h1>",
         "<h2>Policies on fresh simulated users</h2>",
         _rollout_table(rollouts),
         "<p class='note'>Mean over users with its 95&nbsp;% interval; one session a user, the same users for all.</p>",
-        _bars(rollouts),
+        bars(rollouts),
     ]
     if any(curves.values()):
         parts += ["<h2>Learning curves</h2>", _curves(curves)]
         parts.append("<p class='note'>Return of finished sessions while exploring, in the training simulator.</p>")
     if fit:
-        parts += ["<h2>Fit of the simulated users to the log</h2>", _fit_table(fit)]
-        parts.append(
-            "<p class='note'>On the latest events of each user. A log lacks what its users never chose, so a simulator "
-            "fitted to it says little of items that nobody picked. Whoever writes the rule by which users leave "
-            "decides how much there is to gain over greed.</p>"
-        )
+        parts += fit_section(fit)
     parts += [f"<p class='note'>{html.escape(note)}</p>" for note in notes]
-    parts.append("</body></html>")
+    write_page(path, title=title, parts=parts)
+
+
+def write_page(path: Path, *, title: str, parts: Sequence[str]) -> None:
+    """Write one whole HTML file beside ``path`` and rename it there.
+
+    Args:
+        parts: HTML below the heading, already escaped.
+    """
+    head = [
+        "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
+        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head><body><h1>{html.escape(title)}</h1>",
+    ]
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".new")
-    beside.write_text("\n".join(parts), encoding="utf-8")
+    beside.write_text("\n".join([*head, *parts, "</body></html>"]), encoding="utf-8")
     os.replace(beside, path)
 
 
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """An HTML table of plain texts."""
+    first = "".join(f"<th>{html.escape(name)}</th>" for name in head)
+    body = ["<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows]
+    return f"<table><tr>{first}</tr>{''.join(body)}</table>"
+
+
+def fit_section(fit: Mapping[str, Any]) -> list[str]:
+    """HTML of how well each simulator's users fit the log (`World.fit`)."""
+    return [
+        "<h2>Fit of the simulated users to the log</h2>",
+        _fit_table(fit),
+        "<p class='note'>On the latest events of each user. A log lacks what its users never chose, so a simulator "
+        "fitted to it says little of items that nobody picked. Whoever writes the rule by which users leave "
+        "decides how much there is to gain over greed.</p>",
+    ]
+
+
 def _rollout_table(rollouts: Mapping[str, Rollout]) -> str:
-    head = "".join(f"<th>{name}</th>" for name in ("policy", "return", "95 % interval", "slates", "clicks", "coverage"))
     rows = []
-    for name, result in _best_first(rollouts):
+    for name, result in best_first(rollouts):
         value = Estimate.of(result.returns)
-        cells = (
-            html.escape(name),
-            f"{value.mean:.2f}",
-            f"{value.lower:.2f} … {value.upper:.2f}",
-            f"{result.lengths.mean():.1f}",
-            f"{result.clicks.mean():.1f}",
-            f"{result.coverage:.1%}",
+        rows.append(
+            (
+                name,
+                f"{value.mean:.2f}",
+                f"{value.lower:.2f} … {value.upper:.2f}",
+                f"{result.lengths.mean():.1f}",
+                f"{result.clicks.mean():.1f}",
+                f"{result.coverage:.1%}",
+            )
         )
-        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
-    return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
+    return table(("policy", "return", "95 % interval", "slates", "clicks", "coverage"), rows)
 
 
 FIT_PARTS = {"holdout": "response model", "item_mean": "item mean alone"}
@@ -107,12 +130,8 @@ def _fit_table(fit: Mapping[str, Any]) -> str:
         if part in report
     ]
     figures = list(dict.fromkeys(figure for _, values in rows for figure in values))
-    head = "".join(f"<th>{html.escape(figure.replace('_', ' '))}</th>" for figure in ("simulator", *figures))
-    body = [
-        f"<tr><td>{html.escape(name)}</td>" + "".join(f"<td>{_number(values.get(f))}</td>" for f in figures) + "</tr>"
-        for name, values in rows
-    ]
-    return f"<table><tr>{head}</tr>{''.join(body)}</table>"
+    head = [figure.replace("_", " ") for figure in ("simulator", *figures)]
+    return table(head, [(name, *(_number(values.get(figure)) for figure in figures)) for name, values in rows])
 
 
 def _number(value: Any) -> str:
@@ -121,14 +140,16 @@ def _number(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
-def _best_first(rollouts: Mapping[str, Rollout]) -> list[tuple[str, Rollout]]:
+def best_first(rollouts: Mapping[str, Rollout]) -> list[tuple[str, Rollout]]:
+    """Policies with their sessions, highest mean return first."""
     return sorted(rollouts.items(), key=lambda pair: -pair[1].returns.mean())
 
 
-def _bars(rollouts: Mapping[str, Rollout]) -> str:
+def bars(rollouts: Mapping[str, Rollout]) -> str:
+    """An SVG of mean returns with their 95 % intervals, best on top."""
     from matplotlib.figure import Figure
 
-    names = [name for name, _ in _best_first(rollouts)][::-1]
+    names = [name for name, _ in best_first(rollouts)][::-1]
     values = [Estimate.of(rollouts[name].returns) for name in names]
     figure = Figure(figsize=(8, 0.4 * len(names) + 0.9))
     axes = figure.subplots()

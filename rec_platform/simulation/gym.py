@@ -18,7 +18,13 @@ the next user's first. As in Gymnasium's own vector environments, ``info["final_
 the last observation of each user who left and None elsewhere; ``info["_final_obs"]`` bool [B] says who did. There is no
 NEXT_STEP: the simulators move all users at once, and a new user would have to wait a step.
 
-Importing this module registers ``rec_platform/InterestEvolution-v0`` (`register_environments`).
+Importing this module registers the classic environments of `ENVIRONMENTS`. Importing `rec_platform` alone does not, so
+that it need not load Gymnasium; name the module in front of the id and Gymnasium imports it:
+
+    gymnasium.make_vec("rec_platform.simulation.gym:rec_platform/InterestEvolution-v0", num_envs=64, slate_size=2)
+
+Further arguments of ``make`` and ``make_vec`` are the constants of the environment (`InterestEvolutionConfig` and so
+on); long-term satisfaction also takes ``preset="recsim"``, ``"moderate"`` or ``"strong"`` in place of ``sensitivity``.
 """
 
 from __future__ import annotations
@@ -31,12 +37,25 @@ from gymnasium.spaces import Box, Dict, MultiDiscrete
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from rec_platform.config import parse
 from rec_platform.errors import InputError
-from rec_platform.simulation.interest_evolution import InterestEvolution, InterestEvolutionConfig
+from rec_platform.simulation.classic import ClassicConfig, build_classic
+from rec_platform.simulation.interest_evolution import InterestEvolutionConfig
+from rec_platform.simulation.interest_exploration import InterestExplorationConfig
+from rec_platform.simulation.long_term_satisfaction import LongTermSatisfactionConfig
 from rec_platform.simulation.simulator import SimulatedUsers, Simulator, SimulatorSpec
 from rec_platform.types import Bool, Feedback, Int32, Observation
 
 INTEREST_EVOLUTION = "rec_platform/InterestEvolution-v0"
+INTEREST_EXPLORATION = "rec_platform/InterestExploration-v0"
+LONG_TERM_SATISFACTION = "rec_platform/LongTermSatisfaction-v0"
+
+ENVIRONMENTS: dict[str, type[ClassicConfig]] = {
+    INTEREST_EVOLUTION: InterestEvolutionConfig,
+    INTEREST_EXPLORATION: InterestExplorationConfig,
+    LONG_TERM_SATISFACTION: LongTermSatisfactionConfig,
+}
+"""Registered ids and the constants they take."""
 
 
 class SlateVectorEnv(VectorEnv):
@@ -151,26 +170,33 @@ def resolve_positions(actions: np.ndarray, available: Bool) -> Int32:
 
 
 def register_environments() -> None:
-    """Make ``gymnasium.make`` and ``make_vec`` know the classic environments; doing it twice changes nothing.
-
-    Keyword arguments of ``make`` are those of `InterestEvolutionConfig`.
-    """
-    if INTEREST_EVOLUTION not in gymnasium.registry:
-        gymnasium.register(
-            id=INTEREST_EVOLUTION,
-            entry_point=f"{__name__}:interest_evolution_env",
-            vector_entry_point=f"{__name__}:interest_evolution_vector_env",
-        )
-
-
-def interest_evolution_env(**config: Any) -> SlateEnv:
-    """One user of interest evolution."""
-    return SlateEnv(InterestEvolution(InterestEvolutionConfig(**config)))
+    """Make ``gymnasium.make`` and ``make_vec`` know the classic environments; doing it twice changes nothing."""
+    for name in ENVIRONMENTS:
+        if name not in gymnasium.registry:
+            gymnasium.register(
+                id=name,
+                entry_point=f"{__name__}:classic_env",
+                vector_entry_point=f"{__name__}:classic_vector_env",
+                kwargs={"environment": name},
+            )
 
 
-def interest_evolution_vector_env(num_envs: int = 1, **config: Any) -> SlateVectorEnv:
-    """``num_envs`` users of interest evolution."""
-    return SlateVectorEnv(InterestEvolution(InterestEvolutionConfig(**config)), num_envs)
+def classic_env(environment: str, **constants: Any) -> SlateEnv:
+    """One user of a name of `ENVIRONMENTS`."""
+    return SlateEnv(_simulator(environment, constants))
+
+
+def classic_vector_env(environment: str, num_envs: int = 1, **constants: Any) -> SlateVectorEnv:
+    """``num_envs`` users of a name of `ENVIRONMENTS`."""
+    return SlateVectorEnv(_simulator(environment, constants), num_envs)
+
+
+def _simulator(environment: str, constants: dict[str, Any]) -> Simulator:
+    config = ENVIRONMENTS[environment]
+    if config is LongTermSatisfactionConfig and "preset" in constants:
+        preset = LongTermSatisfactionConfig.preset(constants.pop("preset"))
+        constants = {"sensitivity": preset.sensitivity, **constants}
+    return build_classic(parse(config, constants, ""))
 
 
 def _final_observations(observations: dict[str, np.ndarray], finished: Bool) -> np.ndarray:

@@ -18,20 +18,24 @@ The interest array handed out is never changed by later steps (RecSim's own code
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from numpy.typing import NDArray
+from pydantic import Field
 
 from rec_platform.errors import InputError
 from rec_platform.simulation.choice import choose
+from rec_platform.simulation.documents import DocumentConfig, draw_documents, entry_documents
 from rec_platform.simulation.positions import check_positions
 from rec_platform.simulation.simulator import SimulatorSpec
+from rec_platform.simulation.streams import LaneStreams
 from rec_platform.types import Bool, Feedback, Float32, Int32, Observation
 
 
-class InterestEvolutionConfig(BaseModel):
+class InterestEvolutionConfig(DocumentConfig):
     """The constants of the environment; the defaults are those of the published experiments."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
 
     slate_size: int = Field(default=3, ge=1)
     """k."""
@@ -57,17 +61,6 @@ class InterestEvolutionConfig(BaseModel):
     """Mean qualities of topics run from minus this to plus this."""
     budget_return: float = Field(default=0.9 / 3.4, ge=0)
     """Share of watch time x quality that returns to the budget."""
-
-    @field_validator("num_candidates")
-    @classmethod
-    def _hold_a_slate(cls, num_candidates: int, info: ValidationInfo) -> int:
-        slate_size = info.data.get("slate_size", 0)
-        if slate_size > num_candidates:
-            raise ValueError(
-                f"slate_size {slate_size} is more than the {num_candidates} candidates: set slate_size to at most "
-                f"{num_candidates} or num_candidates to at least {slate_size}"
-            )
-        return num_candidates
 
     def topic_quality(self) -> Float32:
         """Mean quality of each topic, float32 [T]: 70 % evenly from -range to 0, the rest evenly from 0 to +range."""
@@ -113,116 +106,169 @@ class InterestEvolution:
             raise InputError("count", f"{count} users", "ask for at least one")
         return InterestEvolutionUsers(self, count, seed=seed, staggered=staggered)
 
+    def immediate_value(self, observation: Observation) -> Float32:
+        """The user's interest in each candidate's topic, float32 [B, M]: the likeliest to be watched first."""
+        width = observation.user_features.shape[1]
+        first = np.arange(observation.batch_size, dtype=np.int32)[:, None] * width
+        value: Float32 = observation.user_features.take(observation.candidates + first)
+        return value
+
+    def variants(self) -> Mapping[str, InterestEvolution]:
+        """``null``: quality returns nothing to the budget, so that no document makes a session longer than another."""
+        return {"null": InterestEvolution(self.config.model_copy(update={"budget_return": 0.0}))}
+
 
 class InterestEvolutionUsers:
     """B live users of `InterestEvolution`; a `SimulatedUsers`."""
+
+    PHASES: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "choice": ("_choose",),
+        "transition": ("_move_interests", "_spend"),
+        "documents": ("_new_candidates", "_draw_quality"),
+    }
 
     def __init__(self, simulator: InterestEvolution, count: int, *, seed: int, staggered: bool) -> None:
         config = self._config = simulator.config
         self.spec = simulator.spec
         self._topic_quality = simulator.topic_quality
-        self._rng = np.random.Generator(np.random.SFC64(seed))
-        self._budget = np.full(count, config.budget, dtype=np.float32)
-        self._sums = np.zeros((count, 4), dtype=np.float32)
-        if staggered:
-            self._budget *= 1.0 - self._rng.random(count, dtype=np.float32)
-            self._sums[:] = np.outer(config.budget - self._budget, self._sums_per_budget())
-        self._interests = self._new_interests(count)
-        self._candidates = self._new_candidates(count)
-        self._interest_base = np.arange(count, dtype=np.int32)[:, None] * config.num_topics
-        self._candidate_base = np.arange(count, dtype=np.int32)[:, None] * config.num_candidates
+        self._streams = LaneStreams(seed, count)
+        self._rng = self._streams.rng
+        lanes = np.arange(count, dtype=np.int32)
+        self._first_slot = lanes * config.slate_size
+        self._first_interest = lanes[:, None] * config.num_topics
+        self._first_candidate = lanes[:, None] * config.num_candidates
+        self._budget = np.empty(count, dtype=np.float32)
+        self._sums = np.zeros((4, count), dtype=np.float32)
+        self._interests = np.empty((count, config.num_topics), dtype=np.float32)
+        self._candidates = np.empty((count, config.num_candidates), dtype=np.int32)
         self._no_history = np.empty((count, 0), dtype=np.int32)
         self._no_feedback = np.empty((count, 0), dtype=np.float32)
-        self._observation = self._observe()
+        self._not_truncated = np.zeros(count, dtype=np.bool_)
+        self._enter(np.arange(count))
+        if staggered:
+            self._budget *= 1.0 - self._rng.random(count, dtype=np.float32)
+            self._sums[:] = np.outer(self._sums_per_budget(), config.budget - self._budget)
+        self._context = self._new_context()
 
     @property
     def observation(self) -> Observation:
         """What the recommender may know now."""
-        return self._observation
+        return Observation(
+            user_features=self._interests,
+            history=self._no_history,
+            history_feedback=self._no_feedback,
+            context=self._context,
+            candidates=self._candidates,
+        )
 
     def step(self, positions: Int32) -> Feedback:
         """Show a slate to each user; see `SimulatedUsers.step`."""
-        config, rng = self._config, self._rng
+        config = self._config
         count = len(self._budget)
         positions = check_positions(positions, batch_size=count, spec=self.spec)
-        topics = self._candidates.take(positions + self._candidate_base)
-        flat = topics + self._interest_base
-        scores = self._interests.take(flat)
-        # Quality is hidden until shown and the candidates are drawn anew each step, so only the slate's need be drawn.
-        quality = rng.standard_normal(positions.shape, dtype=np.float32)
-        quality *= np.float32(config.quality_spread)
-        quality += self._topic_quality.take(topics)
-        null = np.float32(config.null_mass - config.min_normalizer)
-        chosen = choose(scores - np.float32(config.min_normalizer), null, rng.random(count, dtype=np.float32))
-
-        users = np.flatnonzero(chosen >= 0)
-        slots = chosen[users]
-        watch = np.minimum(self._budget[users], np.float32(config.document_length))
-        watch_quality = watch * quality[users, slots]
-        self._move_interests(flat[users, slots])
-        change = np.full(count, -config.no_click_penalty, dtype=np.float32)
-        change[users] = watch_quality * np.float32(config.budget_return) - watch
-        self._budget += change
-        self._sums[:, 2:] += 1.0
-        self._sums[users, 0] += watch
-        self._sums[users, 1] += watch_quality
-        self._sums[users, 2] -= 1.0
-
-        responses = np.zeros((*positions.shape, 2), dtype=np.float32)
-        responses[:, :, 1] = quality
-        responses[users, slots, 0] = watch
-        reward = np.zeros(count, dtype=np.float32)
-        reward[users] = watch
+        uniforms = self._rng.random((2, count), dtype=np.float32)
+        topics = self._candidates.take(positions + self._first_candidate)
+        interests = topics + self._first_interest
+        chosen = self._choose(interests, uniforms[0])
+        taken = np.maximum(chosen, 0)
+        taken += self._first_slot  # flat slot of what was taken; slot 0 where nothing was, weighed by `clicked` = 0
+        clicked = (chosen >= 0).astype(np.float32)
+        self._move_interests(interests.take(taken), clicked, uniforms[1])
+        quality = self._draw_quality(topics)
+        watch = self._spend(quality.take(taken), clicked)
         self._candidates = self._new_candidates(count)
-        self._observation = self._observe()
+        self._context = self._new_context()
+
+        responses = np.zeros((count, config.slate_size, 2), dtype=np.float32)
+        responses[:, :, 1] = quality
+        taken *= 2
+        responses.reshape(-1)[taken] = watch
         return Feedback(
             chosen=chosen,
             responses=responses,
-            reward=reward,
+            reward=watch,
             terminated=self._budget <= 0,
-            truncated=np.zeros(count, dtype=np.bool_),
+            truncated=self._not_truncated,
         )
 
     def restart(self, finished: Bool) -> None:
         """Replace the users of ``finished`` bool [B]; see `SimulatedUsers.restart`."""
         rows = np.flatnonzero(finished)
-        if not len(rows):
-            return
-        self._budget[rows] = self._config.budget
-        self._sums[rows] = 0.0
-        self._interests = self._interests.copy()
-        self._interests[rows] = self._new_interests(len(rows))
-        self._candidates = self._candidates.copy()
-        self._candidates[rows] = self._new_candidates(len(rows))
-        self._observation = self._observe()
+        if len(rows):
+            self._interests, self._candidates = self._interests.copy(), self._candidates.copy()
+            self._enter(rows)
+            self._context = self._context.copy()
+            self._context[rows] = 0.0
 
-    def _move_interests(self, taken: Int32) -> None:
-        """The interest update at flat indices ``taken`` [users who chose], into a new array."""
+    def _choose(self, interests: Int32, uniforms: Float32) -> Int32:
+        """The slot each user takes; ``interests`` int32 [B, k] are flat indices."""
+        masses = self._interests.take(interests)
+        masses -= np.float32(self._config.min_normalizer)
+        return choose(masses, np.float32(self._config.null_mass - self._config.min_normalizer), uniforms)
+
+    def _move_interests(self, taken: Int32, clicked: Float32, uniforms: Float32) -> None:
+        """The interest update at flat indices ``taken`` [B] where ``clicked`` is 1, into a new array."""
         x = self._interests.take(taken)
-        change = np.float32(self._config.interest_step) * (1.0 - np.abs(x)) * (1.0 - x)
-        up = self._rng.random(len(taken), dtype=np.float32) < (x + 1.0) * np.float32(0.5)
+        change = 1.0 - np.abs(x)
+        change *= 1.0 - x
+        change *= np.float32(self._config.interest_step)
+        change *= clicked
+        x_up = x + 1.0
+        x_up *= np.float32(0.5)
+        x_up -= uniforms  # above 0 where the interest rises
+        np.copysign(change, x_up, out=change)
+        x += change
+        np.clip(x, -1.0, 1.0, out=x)
         interests = self._interests.copy()
-        interests.reshape(-1)[taken] = np.clip(np.where(up, x + change, x - change), -1.0, 1.0)
+        interests.reshape(-1)[taken] = x
         self._interests = interests
 
-    def _new_interests(self, count: int) -> Float32:
-        """Interests of new users, float32 [count, T], uniform in [-1, 1)."""
-        return self._rng.random((count, self._config.num_topics), dtype=np.float32) * 2.0 - 1.0
+    def _draw_quality(self, topics: Int32) -> Float32:
+        """Qualities float32 [B, k] of the slate's documents.
+
+        Quality is hidden until shown and the candidates are drawn anew each step, so only the slate's need be drawn.
+        """
+        quality = self._rng.standard_normal(topics.shape, dtype=np.float32)
+        quality *= np.float32(self._config.quality_spread)
+        quality += self._topic_quality.take(topics)
+        return quality
+
+    def _spend(self, quality: Float32, clicked: Float32) -> Float32:
+        """Watch time float32 [B] of documents of ``quality`` where ``clicked`` is 1; budget and sums move with it."""
+        config, sums = self._config, self._sums
+        watch = np.minimum(self._budget, np.float32(config.document_length))
+        watch *= clicked
+        watch_quality = quality
+        watch_quality *= watch
+        no_click = 1.0 - clicked
+        sums[0] += watch
+        sums[1] += watch_quality
+        sums[2] += no_click
+        sums[3] += 1.0
+        no_click *= np.float32(config.no_click_penalty)
+        watch_quality *= np.float32(config.budget_return)
+        watch_quality -= no_click
+        watch_quality -= watch
+        self._budget += watch_quality
+        return watch
 
     def _new_candidates(self, count: int) -> Int32:
-        """Fresh candidate topics, int32 [count, M]."""
-        topics = self._config.num_topics
-        drawn = self._rng.integers(0, topics, (count, self._config.num_candidates), dtype=np.uint16)
-        return drawn.astype(np.int32)
+        """Fresh candidate topics, int32 [B, M]."""
+        return draw_documents(self._rng, self._config.num_topics, (count, self._config.num_candidates))
 
-    def _observe(self) -> Observation:
-        return Observation(
-            user_features=self._interests,
-            history=self._no_history,
-            history_feedback=self._no_feedback,
-            context=self._sums * np.float32(1.0 / self._config.budget),
-            candidates=self._candidates,
-        )
+    def _new_context(self) -> Float32:
+        context = np.empty(self._sums.shape[::-1], dtype=np.float32)
+        np.multiply(self._sums.T, np.float32(1.0 / self._config.budget), out=context)
+        return context
+
+    def _enter(self, rows: NDArray[np.int64]) -> None:
+        """New users at ``rows``; writes into the arrays in place."""
+        config = self._config
+        draws = self._streams.entries(rows, config.num_topics + config.num_candidates)
+        self._budget[rows] = config.budget
+        self._sums[:, rows] = 0.0
+        self._interests[rows] = draws[:, : config.num_topics] * 2.0 - 1.0
+        self._candidates[rows] = entry_documents(draws[:, config.num_topics :], config.num_topics)
 
     def _sums_per_budget(self) -> Float32:
         """The context sums, float32 [4], that random slates to new users build up a unit of budget spent."""

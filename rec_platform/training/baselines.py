@@ -10,7 +10,10 @@ from rec_platform.evaluation.rollout import rollout
 from rec_platform.policies.policy import Policy, Scorer
 from rec_platform.policies.samplers import Greedy, PlackettLuce
 from rec_platform.policies.scorers import AffinityScorer, DiverseScorer, StaticScorer, UniformScorer
+from rec_platform.simulation.classic import Classic
 from rec_platform.simulation.interest_evolution import InterestEvolution
+from rec_platform.simulation.interest_exploration import InterestExploration
+from rec_platform.simulation.long_term_satisfaction import LongTermSatisfaction
 from rec_platform.training.world import World
 
 DIVERSITY_WEIGHTS = (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
@@ -35,21 +38,34 @@ class Tuning:
 def baselines(world: World, relevance: Scorer | None, tuning: Tuning | None) -> list[Policy]:
     """Random, popular, myopic and, where there is a relevance, greedy with one tuned diversity weight.
 
+    In a classic environment there is no popularity, and myopic is the ranking by the simulator's immediate value.
+    Beside it stand rankings by what pays in the long run: the mean quality of topics, and the least clickbait.
+
     Args:
         relevance: log-odds of a positive response fitted to the log; None where the experiment fits none.
         tuning: the diversity weight found with it in the training simulator (never in the evaluation's).
     """
     policies = [Policy("random", UniformScorer(), PlackettLuce())]
-    if isinstance(world.train, InterestEvolution):
-        policies.append(Policy("myopic", AffinityScorer(world.train.item_features), Greedy()))
-        quality = world.train.config.topic_quality()
-        policies.append(Policy("topic_quality", StaticScorer(quality), Greedy()))
-        return policies
+    if isinstance(world.train, Classic):
+        return policies + [Policy(name, scorer, Greedy()) for name, scorer in _classic(world.train).items()]
     policies.append(Policy("popularity", StaticScorer(world.catalog.popularity), Greedy()))
     if relevance is not None and tuning is not None:
         policies.append(Policy("myopic", relevance, Greedy()))
         policies.append(Policy("diverse", _diverse(world, relevance, tuning.best), Greedy()))
     return policies
+
+
+def _classic(simulator: Classic) -> dict[str, Scorer]:
+    """Rankings by name; all of them can be exported and served."""
+    match simulator:
+        case InterestEvolution():
+            quality = StaticScorer(simulator.topic_quality)
+            return {"myopic": AffinityScorer(simulator.item_features), "topic_quality": quality}
+        case InterestExploration():
+            return {"myopic": StaticScorer(simulator.prior_scores)}
+        case LongTermSatisfaction():
+            kale = StaticScorer(-simulator.item_features[:, 0])
+            return {"myopic": StaticScorer(simulator.neutral_engagement), "most_kale": kale}
 
 
 def tune_diversity(world: World, relevance: Scorer, *, seed: int) -> Tuning:

@@ -18,9 +18,11 @@ from rec_platform.data.splits import split_users
 from rec_platform.data.users import UserEncoder
 from rec_platform.errors import InputError
 from rec_platform.registry.manifest import DatasetReference
+from rec_platform.simulation.classic import Classic
 from rec_platform.simulation.interest_evolution import InterestEvolution
 from rec_platform.simulation.learned import LearnedSimulator, LearnedSimulatorConfig
 from rec_platform.simulation.simulator import Simulator
+from rec_platform.simulation.simulators import build
 from rec_platform.training.experiment import Experiment
 from rec_platform.types import Float32
 
@@ -63,11 +65,19 @@ def build_world(experiment: Experiment, cache: Path) -> World:
     """
     if isinstance(experiment.simulator, LearnedSimulatorConfig):
         return _learned(experiment, experiment.simulator, cache)
-    simulator = InterestEvolution(experiment.simulator)  # type: ignore[arg-type]
-    topics = simulator.item_features
-    names = tuple(f"topic-{i:02d}" for i in range(len(topics)))
-    share = np.full(len(topics), 1.0 / len(topics), dtype=np.float32)
-    return World(Catalog(names, names, topics, names, share), simulator, simulator)
+    simulator = build(experiment.simulator)
+    return World(_classic_catalog(simulator), simulator, simulator)
+
+
+def _classic_catalog(simulator: Classic) -> Catalog:
+    """Items of a classic environment, named by what they are: topics, or documents of a made-up catalogue."""
+    features = simulator.item_features
+    if isinstance(simulator, InterestEvolution):
+        names = feature_names = tuple(f"topic-{i:02d}" for i in range(len(features)))
+    else:
+        names, feature_names = tuple(f"document-{i:04d}" for i in range(len(features))), simulator.item_feature_names
+    share = np.full(len(features), 1.0 / len(features), dtype=np.float32)
+    return Catalog(names, names, features, feature_names, share)
 
 
 def _learned(experiment: Experiment, config: LearnedSimulatorConfig, cache: Path) -> World:

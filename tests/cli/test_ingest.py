@@ -6,7 +6,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from rec_platform.cli import main
 from rec_platform.cli.ingest import ingest, parse_mapping
+from rec_platform.data.formats import READERS
 from rec_platform.errors import InputError
 
 app = typer.Typer()
@@ -65,6 +67,18 @@ def test_options_that_do_not_go_together(tmp_path, arguments, message):
     assert isinstance(result.exception, InputError)
     assert message in str(result.exception)
     assert not (tmp_path / "d").exists()
+
+
+def test_help_lists_every_format():
+    text = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"}).output
+    assert all(name in text for name in (*READERS, "generator"))
+
+
+@pytest.mark.parametrize(("format", "message"), [("coat", "no train.ascii"), ("online-retail", "no online_retail.csv")])
+def test_a_folder_of_something_else_is_bad_input(tmp_path, capsys, format, message):
+    code = main.run(["ingest", str(tmp_path), "--format", format, "--output", str(tmp_path / "d")])
+    assert code == main.BAD_INPUT
+    assert message in capsys.readouterr().err
 
 
 def test_mapping_pairs():

@@ -15,10 +15,25 @@ SHARED_DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 
 @pytest.fixture(scope="session")
 def ml_100k() -> Path:
-    folder = SHARED_DATA / "ml-100k"
-    if not (folder / "u.data").exists():
-        pytest.skip(f"MovieLens 100K is not at {folder}")
-    return folder
+    return shared("ml-100k/u.data")
+
+
+@pytest.fixture(scope="session")
+def online_retail() -> Path:
+    return shared("online-retail/online_retail.csv.gz")
+
+
+@pytest.fixture(scope="session")
+def coat() -> Path:
+    return shared("coat/train.ascii.gz")
+
+
+def shared(name: str) -> Path:
+    """The folder of a file of the shared data; without it the test is skipped."""
+    path = SHARED_DATA / name
+    if not path.exists():
+        pytest.skip(f"there is no {path}")
+    return path.parent
 
 
 @pytest.fixture

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import json
 import shutil
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from rec_platform.data.dataset import Dataset
+from rec_platform.data.dataset import INTERACTIONS_FILE, Dataset
 from rec_platform.data.item_features import MAX_CATEGORIES, item_features
-from rec_platform.data.schema import ITEMS
+from rec_platform.data.schema import ITEMS, conform
 from rec_platform.errors import InputError
 
 
@@ -35,6 +37,31 @@ def test_a_half_written_or_cut_dataset_is_refused(generated, tmp_path):
     (tmp_path / "copy" / "users.parquet").unlink()
     with pytest.raises(InputError, match=r"users\.parquet"):
         Dataset.open(tmp_path / "copy")
+
+
+def test_a_dataset_without_a_newer_column_still_opens(generated, tmp_path):
+    shutil.copytree(generated.folder, tmp_path / "old")
+    path = tmp_path / "old" / INTERACTIONS_FILE
+    pq.write_table(generated.interactions.drop_columns(["propensity"]), path)
+    manifest = json.loads((tmp_path / "old" / "dataset.json").read_text())
+    manifest["files"][INTERACTIONS_FILE]["bytes"] = path.stat().st_size
+    (tmp_path / "old" / "dataset.json").write_text(json.dumps(manifest))
+    assert Dataset.open(tmp_path / "old").interactions.equals(generated.interactions)
+    pq.write_table(generated.interactions.drop_columns(["event"]), path)
+    manifest["files"][INTERACTIONS_FILE]["bytes"] = path.stat().st_size
+    (tmp_path / "old" / "dataset.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="event"):
+        _ = Dataset.open(tmp_path / "old").interactions
+
+
+def test_conform_gives_order_types_and_nulls():
+    table = pa.table({"price": [1, 2], "extra": ["x", "y"], "item_id": ["a", "b"]})
+    whole = conform(table, ITEMS)
+    assert whole.schema == ITEMS
+    assert whole["price"].to_pylist() == [1.0, 2.0]
+    assert whole["title"].null_count == 2
+    with pytest.raises(KeyError, match="item_id"):
+        conform(table.drop_columns(["item_id"]), ITEMS)
 
 
 def test_popularity_is_the_share_of_positive_events(generated):

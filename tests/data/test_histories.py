@@ -109,6 +109,76 @@ def test_build_keeps_only_what_the_rule_counts(write_log, tmp_path):
     assert histories.timestamps.tolist() == [5_000_000, 5_000_000, 2_000_000]
 
 
+LOG = "user_id,item_id,timestamp,event,session_id,propensity\n"
+
+
+def test_the_row_that_stands_gives_propensity_and_session(write_log, tmp_path):
+    rows = "u,a,5,click,s1,0.5\nu,a,5,purchase,s2,0.25\nu,b,5,click,s3,0.1\nu,b,5,skip,s1,0.2\nu,c,9,click,s3,\n"
+    dataset = ingest(write_log(LOG + rows + "v,a,1,view,s9,0.3\n"), "csv", tmp_path / "d").dataset
+    histories = Histories.build(dataset, dataset.catalog())
+    assert histories.feedback.tolist() == [1, -1, 1]
+    assert histories.propensities.tolist() == pytest.approx([0.5, 0.2, np.nan], nan_ok=True)
+    assert histories.sessions.tolist() == [0, 0, 1]
+
+
+def test_a_session_is_one_users_and_events_without_one_share_the_day(write_log, tmp_path):
+    day = 86_400
+    rows = [
+        "u,a,1,click,s1,", f"u,b,{day + 1},click,s1,", "u,c,2,click,,", "u,d,3,click,,", f"u,e,{day + 2},click,,",
+        "v,a,1,click,s1,", "v,b,2,click,,", "v,c,3,click,s2,",
+    ]  # fmt: skip
+    dataset = ingest(write_log(LOG + "\n".join(rows)), "csv", tmp_path / "d").dataset
+    histories = Histories.build(dataset, dataset.catalog())
+    named = {
+        (user, dataset.catalog().item_ids[item]): session
+        for user, item, session in zip(
+            np.repeat(histories.user_ids, histories.counts), histories.items, histories.sessions, strict=True
+        )
+    }
+    assert named == {
+        ("u", "a"): 0, ("u", "c"): 1, ("u", "d"): 1, ("u", "b"): 0, ("u", "e"): 2,
+        ("v", "a"): 3, ("v", "b"): 4, ("v", "c"): 5,
+    }  # fmt: skip
+    assert histories.propensities is None
+    assert histories.sessions.dtype == np.int64
+    second = histories.select(np.array([1]))
+    assert second.sessions.tolist() == [3, 4, 5]
+    assert second.propensities is None
+
+
+def test_a_log_without_sessions_and_propensities_has_none(write_log, tmp_path):
+    dataset = ingest(write_log("user_id,item_id,timestamp\nu,a,1\nv,a,1\n"), "csv", tmp_path / "d").dataset
+    histories = Histories.build(dataset, dataset.catalog())
+    assert histories.propensities is None
+    assert histories.sessions is None
+    assert histories.select(np.array([0])).sessions is None
+
+
+@given(EVENTS, st.integers(0, 2**32 - 1))
+@settings(max_examples=50, deadline=None)
+def test_columns_stay_with_their_event(events, seed):
+    """Propensity and session, made of the event itself, still fit it after sorting, merging and selecting."""
+    rng = np.random.default_rng(seed)
+    users, items, times, feedback = (np.array([e[i] for e in events], dtype=np.int64) for i in range(4))
+    histories = Histories.from_events(
+        user_ids=("u0", "u1", "u2", "u3"),
+        users=users,
+        items=items.astype(np.int32),
+        feedback=feedback.astype(np.float32),
+        timestamps=times,
+        catalog=CATALOG,
+        propensities=(1 + items + 10 * times + 100 * users + 1000 * (feedback > 0)) / 10_000,
+        sessions=times // 2,
+    )
+    part = histories.select(rng.permutation(len(histories)))
+    own = np.array([int(name[1]) for name in part.user_ids], dtype=np.int64)[part.user_of_event]
+    expected = 1 + part.items + 10 * part.timestamps + 100 * own + 1000 * (part.feedback > 0)
+    assert part.propensities == pytest.approx(expected / 10_000)
+    pairs = set(zip(own, part.timestamps // 2, part.sessions, strict=True))
+    assert len(pairs) == len({pair[:2] for pair in pairs}) == len({pair[2] for pair in pairs})
+    assert sorted({pair[2] for pair in pairs}) == list(range(len(pairs)))
+
+
 def test_generated_decisions_store_the_history_of_their_user(generated):
     catalog = generated.catalog()
     histories = Histories.build(generated, catalog)

@@ -143,8 +143,24 @@ def test_rejected_rows_carry_the_raw_row_after_a_malformed_one(write_log, tmp_pa
 
 def test_events_and_ratings_need_their_fields(write_log, tmp_path):
     text = "user_id,item_id,timestamp,event,value\nu1,a,1,rating,\nu1,a,2,,3\nu1,a,3,rating,4\nu2,a,3,click,\n"
-    result = ingest(write_log(text), "csv", tmp_path / "d")
-    assert rejected(result.dataset) == [(1, "missing_value"), (2, "missing_event")]
+    result = ingest(write_log(text + "u2,b,3,random_rating,\n"), "csv", tmp_path / "d")
+    assert rejected(result.dataset) == [(1, "missing_value"), (2, "missing_event"), (5, "missing_value")]
+
+
+def test_propensities_are_probabilities_or_unknown(write_log, tmp_path):
+    written = ["0.25", "1", "", "0", "-0.1", "1.5", "often", "nan"]
+    rows = "".join(f"u{n},a,{n},{value}\n" for n, value in enumerate(written, start=1))
+    dataset = ingest(write_log("user_id,item_id,timestamp,propensity\n" + rows), "csv", tmp_path / "d").dataset
+    assert dataset.interactions["propensity"].to_pylist() == [0.25, 1.0, None]
+    assert rejected(dataset) == [(n, "bad_propensity") for n in range(4, 9)]
+
+
+def test_propensity_may_have_another_name_and_goes_through_parquet(write_log, tmp_path):
+    path = write_log("user_id,item_id,timestamp,p\nu1,a,1,0.5\nu2,b,2,0.125\n")
+    first = ingest(path, "csv", tmp_path / "a", mapping={"propensity": "p"}).dataset
+    again = ingest(first.folder, "parquet", tmp_path / "b").dataset
+    assert again.interactions["propensity"].to_pylist() == [0.5, 0.125]
+    assert again.interactions.equals(first.interactions)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from rec_platform.data.dataset import Dataset
 from rec_platform.data.histories import Histories
 from rec_platform.data.manifest import Source
-from rec_platform.data.schema import INTERACTIONS, ITEMS, TIMESTAMP, USERS
+from rec_platform.data.schema import ITEMS, TIMESTAMP, USERS
 from rec_platform.data.writer import write_dataset
 from rec_platform.serving.import_dataset import import_dataset
 from rec_platform.serving.store import EventStore
@@ -32,12 +32,11 @@ def dataset(tmp_path: Path) -> Dataset:
         "value": rng.integers(1, 6, ROWS).astype(float),
         "session_id": pa.nulls(ROWS, pa.string()),
     }
-    interactions = pa.table(columns).cast(INTERACTIONS)
     return write_dataset(
         tmp_path / "dataset",
         name="small",
         source=Source(name="test", format="generator"),
-        interactions=interactions,
+        interactions=pa.table(columns),
         items=pa.Table.from_pylist([{"item_id": f"i{n}"} for n in range(30)], schema=ITEMS),
         users=pa.Table.from_pylist(
             [{"user_id": f"u{n}", "age": 20.0 + n, "gender": "F"} for n in range(5)], schema=USERS

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import gymnasium
 import numpy as np
 import pytest
@@ -9,7 +12,10 @@ from gymnasium.utils.env_checker import check_env
 
 from rec_platform.errors import InputError
 from rec_platform.simulation.gym import (
+    ENVIRONMENTS,
     INTEREST_EVOLUTION,
+    INTEREST_EXPLORATION,
+    LONG_TERM_SATISFACTION,
     SlateEnv,
     SlateVectorEnv,
     register_environments,
@@ -21,9 +27,9 @@ from rec_platform.simulation.learned import LearnedSimulator
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_check_env(simulator: LearnedSimulator) -> None:
-    check_env(SlateEnv(InterestEvolution()), skip_render_check=True)
     check_env(SlateEnv(simulator), skip_render_check=True)
-    check_env(gymnasium.make(INTEREST_EVOLUTION).unwrapped, skip_render_check=True)
+    for name in ENVIRONMENTS:
+        check_env(gymnasium.make(name).unwrapped, skip_render_check=True)
 
 
 def test_empty_parts_are_left_out(simulator: LearnedSimulator) -> None:
@@ -55,16 +61,55 @@ def test_vector_env_resets_in_the_same_step(simulator: LearnedSimulator) -> None
     assert ended > 20
 
 
-def test_registered_vector_env() -> None:
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_registered_vector_env(name: str) -> None:
     register_environments()
-    env = gymnasium.make_vec(INTEREST_EVOLUTION, num_envs=3, vectorization_mode="vector_entry_point", slate_size=2)
+    env = gymnasium.make_vec(name, num_envs=3, slate_size=2)
+    assert isinstance(env, SlateVectorEnv)
     first, _ = env.reset(seed=4)
     again, _ = env.reset(seed=4)
     np.testing.assert_array_equal(first["candidates"], again["candidates"])
     assert env.action_space.shape == (3, 2)
-    observation, reward, *_ = env.step(env.action_space.sample())
-    assert env.observation_space.contains(observation)
-    assert reward.shape == (3,)
+    env.action_space.seed(0)
+    for _ in range(5):
+        observation, reward, terminated, truncated, _ = env.step(env.action_space.sample())
+        assert env.observation_space.contains(observation)
+        assert reward.shape == terminated.shape == truncated.shape == (3,)
+
+
+def test_a_cut_session_is_truncated() -> None:
+    env = gymnasium.make_vec(INTEREST_EXPLORATION, num_envs=2, max_steps=2)
+    env.reset(seed=0)
+    env.step(np.array([[0, 1], [0, 1]]))
+    observation, _, terminated, truncated, info = env.step(np.array([[0, 1], [0, 1]]))
+    assert truncated.all()
+    assert not terminated.any()
+    assert not observation["context"].any()
+    assert info["final_obs"][1]["context"][0] == 1.0
+
+
+def test_presets_and_bad_constants() -> None:
+    def sensitivity(**constants: object) -> float:
+        return gymnasium.make(LONG_TERM_SATISFACTION, **constants).unwrapped.simulator.config.sensitivity  # type: ignore[attr-defined]
+
+    assert sensitivity() == 0.01
+    assert sensitivity(preset="strong") == 1.0
+    assert sensitivity(preset="strong", sensitivity=0.5) == 0.5
+    with pytest.raises(InputError, match="did you mean 'strong'"):
+        gymnasium.make(LONG_TERM_SATISFACTION, preset="stong")
+    with pytest.raises(InputError, match="did you mean 'slate_size'"):
+        gymnasium.make(INTEREST_EVOLUTION, slate_siz=2)
+
+
+def test_the_package_does_not_load_gymnasium_and_its_ids_do_load_the_package() -> None:
+    code = (
+        "import rec_platform, sys\n"
+        "assert 'gymnasium' not in sys.modules\n"
+        "import gymnasium\n"
+        f"print(gymnasium.make_vec('rec_platform.simulation.gym:{INTEREST_EVOLUTION}', num_envs=4).num_envs)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert result.stdout.strip() == "4"
 
 
 def test_blocked_positions_give_way_to_the_first_free_one() -> None:

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from rec_platform.data.formats.coat import read_coat
 from rec_platform.data.formats.delimited import read_csv
 from rec_platform.data.formats.movielens_100k import read_movielens_100k
+from rec_platform.data.formats.online_retail import read_online_retail
 from rec_platform.data.formats.parquet import read_parquet
 from rec_platform.data.formats.raw import RawLog, RawTable
 from rec_platform.errors import InputError, did_you_mean
@@ -13,8 +15,10 @@ Reader = Callable[[Path, Mapping[str, str]], RawLog]
 """(source, column mapping ours -> theirs) -> what is there. Raises `InputError` where it is not that format."""
 
 READERS: dict[str, Reader] = {
+    "coat": read_coat,
     "csv": read_csv,
     "movielens-100k": read_movielens_100k,
+    "online-retail": read_online_retail,
     "parquet": read_parquet,
 }
 

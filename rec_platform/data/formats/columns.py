@@ -10,7 +10,9 @@ import pyarrow as pa
 from rec_platform.data.formats.raw import RawTable
 from rec_platform.errors import InputError, did_you_mean
 
-INTERACTION_COLUMNS = ("user_id", "item_id", "timestamp", "event", "value", "weight", "rating", "session_id")
+INTERACTION_COLUMNS = (
+    "user_id", "item_id", "timestamp", "event", "value", "weight", "rating", "session_id", "propensity",
+)  # fmt: skip
 ITEM_COLUMNS = ("item_id", "title", "category", "price", "rating")
 USER_COLUMNS = ("user_id", "age", "gender", "location", "signup_date")
 REQUIRED = ("user_id", "item_id", "timestamp")

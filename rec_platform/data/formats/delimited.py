@@ -25,7 +25,7 @@ def read_csv(source: Path, mapping: Mapping[str, str]) -> RawLog:
 
     Columns (others are ignored; ``mapping`` gives other names for them):
     interactions ``user_id,item_id,timestamp`` and optionally ``event``, ``value`` (or ``weight``, ``rating``),
-    ``session_id``; items ``item_id,title,category,price,rating`` (``category`` may be ``a|b``);
+    ``session_id``, ``propensity``; items ``item_id,title,category,price,rating`` (``category`` may be ``a|b``);
     users ``user_id,age,gender,location,signup_date``.
 
     Raises:

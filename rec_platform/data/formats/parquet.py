@@ -38,7 +38,7 @@ def read_parquet(source: Path, mapping: Mapping[str, str]) -> RawLog:
     tables = {name: _read(place) for name, place in found.items() if place is not None}
     check_mapping(mapping, {name: table.column_names for name, table in tables.items()})
     log, default_event = interactions(RawTable.of(tables["interactions"]), mapping, str(path))
-    extra: dict[str, RawTable | None] = {"items": None, "users": None, "decisions": None}
+    extra: dict[str, RawTable] = {}
     for name, columns in (("items", ITEM_COLUMNS), ("users", USER_COLUMNS)):
         if name in tables:
             extra[name] = renamed(RawTable.of(tables[name]), columns, mapping)
@@ -50,7 +50,9 @@ def read_parquet(source: Path, mapping: Mapping[str, str]) -> RawLog:
         default_event=default_event,
         files=tuple(part for place in found.values() if place is not None for part in _parts(place)),
         mapping=dict(mapping),
-        **extra,
+        items=extra.get("items"),
+        users=extra.get("users"),
+        decisions=extra.get("decisions"),
     )
 
 
@@ -69,8 +71,8 @@ def _parts(path: Path) -> list[Path]:
     return sorted(path.glob("*.parquet")) if path.is_dir() else [path]
 
 
-def _require(raw: RawTable | None, column: str, path: Path | None) -> None:
-    if raw is not None and column not in raw.table.column_names:
+def _require(raw: RawTable, column: str, path: Path | None) -> None:
+    if column not in raw.table.column_names:
         raise InputError(str(path), f"no column {column}", f"name it with --map {column}=YOUR_COLUMN")
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from rec_platform.errors import InputError
+from rec_platform.types import Bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +24,15 @@ class RawTable:
         malformed: rows that are no rows (too many or few fields): number and text.
         original: the same rows with the source's own columns and names, to keep a rejected row as it was; ``table``
             where None.
+        refused: reason -> bool [rows] which rows the format itself rules out (a cancelled invoice, say). They are
+            rejected before the general checks look at them; a row with several reasons has the first.
     """
 
     table: pa.Table
     row_numbers: NDArray[np.int64]
     malformed: tuple[tuple[int, str], ...] = ()
     original: pa.Table | None = None
+    refused: Mapping[str, Bool] = field(default_factory=dict)
 
     @staticmethod
     def of(table: pa.Table) -> RawTable:
@@ -50,6 +54,9 @@ class RawLog:
         items, users, decisions: None where the source has none.
         files: what was read, for provenance.
         mapping: the mapping that was applied.
+        conventions: what the reader decided where the source leaves it open (units, times), column -> rule.
+        rows_may_repeat: a row that says the same as an earlier one is one more event (two lines of an invoice), not
+            a duplicate to reject.
     """
 
     interactions: RawTable
@@ -59,6 +66,8 @@ class RawLog:
     users: RawTable | None = None
     decisions: RawTable | None = None
     mapping: Mapping[str, str] = field(default_factory=dict)
+    conventions: Mapping[str, str] = field(default_factory=dict)
+    rows_may_repeat: bool = False
 
 
 def find_file(folder: Path, names: Sequence[str]) -> Path | None:

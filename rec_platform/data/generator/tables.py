@@ -104,6 +104,7 @@ def log_tables(world: World, users: NDArray, sessions: Sessions, rng: np.random.
         "event": pa.array(["click", "purchase"]).take(pa.array(is_purchase.astype(int))),
         "value": pa.array(price, mask=~is_purchase),
         "session_id": _take(session_ids, sessions.session[rows]),
+        "propensity": pa.nulls(len(rows), pa.float64()),
     }
     return pa.table(interactions, schema=INTERACTIONS), pa.table(decisions, schema=DECISIONS)
 

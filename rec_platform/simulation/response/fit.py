@@ -1,23 +1,26 @@
-"""Fitting a `ResponseModel` to a log: binary cross-entropy over its responses, each from strictly earlier events.
+"""Fitting response models to a log: binary cross-entropy over its responses, each from strictly earlier events.
 
-torch is imported where it fits, so that simulating needs none.
+An ensemble has members that differ by their initial weights, the order of examples, and the users' weights (Bayesian
+bootstrap, Rubin 1981): where they disagree the log says little. torch is imported where it fits, so that simulating
+needs none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.special import logit
 
+from rec_platform.data.event_channels import EventChannels
+from rec_platform.data.exposures import Exposures
 from rec_platform.data.histories import Histories
 from rec_platform.errors import InputError
-from rec_platform.simulation.prediction_metrics import PredictionMetrics
-from rec_platform.simulation.response_examples import ResponseExamples, split_examples
-from rec_platform.simulation.response_model import STATISTICS, ResponseModel, history_statistics
+from rec_platform.simulation.response.examples import ResponseExamples, smoothed_means, split_examples
+from rec_platform.simulation.response.model import STATISTICS, ResponseModel, history_statistics
 from rec_platform.types import Float32
 
 if TYPE_CHECKING:
@@ -40,57 +43,60 @@ class ResponseFitConfig(BaseModel):
     learning_rate: float = Field(default=5e-3, gt=0)
     weight_decay: float = Field(default=1.0, ge=0)
     """AdamW's, on the item vectors and the two layers."""
-    max_examples: int = Field(default=500_000, ge=1)
+    max_examples: int = Field(default=200_000, ge=1)
     """Examples of an epoch: a longer log is sampled anew for each, so that fitting time stays bounded."""
     holdout_share: float = Field(default=0.2, gt=0, lt=1)
     """Of each user's events, the latest: never fitted on, only reported."""
     negatives_per_positive: int = Field(default=1, ge=1)
     """For logs (almost) without negative responses; see `split_examples`."""
+    propensity_weighting: bool = True
+    """Weigh rows by 1 / propensity where the log has propensities."""
+
+
+DENSE_ITEMS = 20_000
+"""Up to this catalogue size every batch computes all item vectors; beyond, only those it needs."""
 
 
 @dataclass(frozen=True, slots=True)
-class FitReport:
-    """How well a fitted model predicts.
+class ResponseFit:
+    """Fitted members and what they were fitted on and not fitted on.
 
     Attributes:
-        train: on the examples it was fitted on (at most 20,000 of them).
-        holdout: on the later events of each user.
-        item_mean: the same events predicted by each item's smoothed mean alone, the baseline.
+        members: one or more models of the same sizes.
+        train, holdout: the examples.
     """
 
-    train: PredictionMetrics
-    holdout: PredictionMetrics
-    item_mean: PredictionMetrics
-
-    def to_dict(self) -> dict[str, dict[str, float]]:
-        return {
-            "train": self.train.to_dict(),
-            "holdout": self.holdout.to_dict(),
-            "item_mean": self.item_mean.to_dict(),
-        }
+    members: tuple[ResponseModel, ...]
+    train: ResponseExamples
+    holdout: ResponseExamples
 
 
-def fit_response_model(
+def fit_responses(
     *,
     content: Float32,
     histories: Histories,
     user_features: Float32,
     history_length: int,
+    exposures: Exposures | None = None,
+    channels: EventChannels | None = None,
+    members: int = 1,
     config: ResponseFitConfig | None = None,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
-) -> tuple[ResponseModel, FitReport]:
-    """Fit a response model and say how good it is.
+) -> ResponseFit:
+    """Fit ``members`` response models.
 
     Args:
         content: float32 [N, D] content features of the items, rows of length 1 (or 0).
         histories: of U users.
         user_features: float32 [U, F], finite and of the order of 1.
         history_length: L, the window the model looks back on.
+        exposures: what the users were shown, where the log knows.
+        channels: what went with their responses; one channel of the model each, after the response itself.
         progress: called with (batches done, batches in all).
 
     Raises:
-        InputError: a shape does not fit, a feature is not finite, or the log cannot be learned from.
+        InputError: features that are no numbers, or a log that nothing can be learned from.
     """
     users = len(histories.offsets) - 1
     if user_features.shape[:1] != (users,):
@@ -102,30 +108,53 @@ def fit_response_model(
     train, holdout = split_examples(
         histories,
         num_items=len(content),
+        exposures=exposures,
+        channels=channels,
         holdout_share=config.holdout_share,
         negatives_per_positive=config.negatives_per_positive,
         rng=rng,
     )
-    fit = _Fit(content, histories, user_features, history_length, config, train)
-    model = fit.run(rng, progress)
-    judged = train.take(rng.permutation(len(train))[:20_000])
-    baseline = logit(np.clip(model.item_mean[holdout.items], 1e-6, 1 - 1e-6))
-    return model, FitReport(
-        train=PredictionMetrics.of(predict(model, judged, histories, user_features), judged.outcomes > 0),
-        holdout=PredictionMetrics.of(predict(model, holdout, histories, user_features), holdout.outcomes > 0),
-        item_mean=PredictionMetrics.of(baseline, holdout.outcomes > 0),
-    )
+    if not config.propensity_weighting:
+        train, holdout = (replace(part, weights=np.ones_like(part.weights)) for part in (train, holdout))
+    models = []
+    for member in range(members):
+        part = train if members == 1 else _bootstrapped(train, users, rng)
+        fit = _Fit(content, histories, user_features, history_length, config, part)
+        models.append(fit.run(rng, _share_of(progress, member, members)))
+    return ResponseFit(tuple(models), train, holdout)
 
 
-def predict(model: ResponseModel, examples: ResponseExamples, histories: Histories, user_features: Float32) -> Float32:
+def predict(
+    model: ResponseModel,
+    examples: ResponseExamples,
+    histories: Histories,
+    user_features: Float32,
+    channel: int = 0,
+) -> Float32:
     """The model's log-odds for each example, float32 [n]."""
     parts = []
     for start in range(0, len(examples), 8192):
         part = examples.take(np.arange(start, min(start + 8192, len(examples))))
         history, feedback = histories.window(part.users, part.positions, model.history_length)
-        logits = model.slate_logits(user_features[part.users], history, feedback, part.items[:, None])
+        logits = model.slate_logits(user_features[part.users], history, feedback, part.items[:, None], channel)
         parts.append(logits[:, 0])
     return np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)
+
+
+def _bootstrapped(examples: ResponseExamples, users: int, rng: np.random.Generator) -> ResponseExamples:
+    """The same examples with the weights of a Bayesian bootstrap over users."""
+    weights = rng.exponential(size=users).astype(np.float32)
+    weights *= len(examples) / weights[examples.users].sum()
+    return replace(examples, weights=examples.weights * weights[examples.users])
+
+
+def _share_of(
+    progress: Callable[[int, int], None] | None, member: int, members: int
+) -> Callable[[int, int], None] | None:
+    """The progress of one member as a part of the whole."""
+    if progress is None:
+        return None
+    return lambda done, total: progress(member * total + done, members * total)
 
 
 class _Fit:
@@ -143,6 +172,12 @@ class _Fit:
         self.content, self.histories, self.user_features = content, histories, user_features
         self.length, self.config, self.train = history_length, config, train
         self.item_mean = train.smoothed_item_means(len(content))
+        self.channels = 1 + train.channels.shape[1]
+        # Items that the log never met have no vector of their own: row 0 of the ids, which stays 0.
+        met = np.union1d(histories.items, train.items)
+        self.id_row = np.zeros(len(content), dtype=np.int64)
+        self.id_row[met] = np.arange(1, len(met) + 1)
+        self.met = met
 
     def run(self, rng: np.random.Generator, progress: Callable[[int, int], None] | None) -> ResponseModel:
         import torch
@@ -179,57 +214,84 @@ class _Fit:
                 for group in optimizer.param_groups:
                     group["lr"] = config.learning_rate * (1.0 - done / total)
                 examples = self.train.take(order[start : min(start + batch_size, size)])
-                logits = self._logits(p, content, examples)
-                loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, torch.from_numpy(examples.outcomes))
+                loss = self._loss(self._logits(p, content, examples), examples)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
                 if progress is not None:
                     progress(done + 1, total)
-        return self._frozen(p, content)
+        return self._frozen(p)
 
     def _parameters(self, rng: np.random.Generator) -> dict[str, Any]:
-        """Leaf tensors; the item bias starts at the log-odds of the item's mean, the rest small."""
+        """Leaf tensors; the item biases start at the log-odds of the items' means, the rest small."""
         import torch
 
-        config = self.config
+        config, train, size = self.config, self.train, len(self.content)
         inputs = 2 * config.dimension + STATISTICS + self.user_features.shape[1]
         normal = {
             "content_map": (rng.standard_normal((self.content.shape[1], config.dimension)), 0.3),
-            "ids": (rng.standard_normal((len(self.content), config.dimension)), 0.1),
+            "ids": (rng.standard_normal((len(self.met), config.dimension)), 0.1),
             "U": (rng.standard_normal((inputs, config.hidden)), inputs**-0.5),
-            "V": (rng.standard_normal((config.hidden, config.dimension + 1)), 0.3 * config.hidden**-0.5),
+            "V": (
+                rng.standard_normal((config.hidden, self.channels, config.dimension + 1)),
+                0.3 * config.hidden**-0.5,
+            ),
         }
         start = {name: draws * scale for name, (draws, scale) in normal.items()}
+        consumed = train.take(np.flatnonzero(train.outcomes > 0))
+        means = [self.item_mean]
+        for channel in consumed.channels.T:
+            means.append(smoothed_means(consumed.items, channel.astype(np.float32), consumed.weights, size))
         start |= {
-            "bias": logit(self.item_mean),
+            "bias": logit(np.stack(means)),
             "positive_ages": np.zeros(self.length),
             "negative_ages": np.zeros(self.length),
             "c": np.zeros(config.hidden),
-            "v": np.zeros(config.dimension + 1),
+            "v": np.zeros((self.channels, config.dimension + 1)),
         }
         return {name: torch.tensor(x, dtype=torch.float32, requires_grad=True) for name, x in start.items()}
 
     def _logits(self, p: dict[str, Any], content: torch.Tensor, examples: ResponseExamples) -> torch.Tensor:
+        """Log-odds of all channels, [n, E]."""
         import torch
 
         history, feedback = self.histories.window(examples.users, examples.positions, self.length)
         statistics = torch.from_numpy(history_statistics(history, feedback, self.item_mean))
         users = torch.from_numpy(np.ascontiguousarray(self.user_features[examples.users], dtype=np.float32))
-        vectors = content @ p["content_map"] + p["ids"]
-        items = torch.from_numpy(examples.items.astype(np.int64))
-        met = vectors[torch.from_numpy(np.maximum(history, 0).astype(np.int64))]
+        ids = torch.nn.functional.pad(p["ids"], (0, 0, 1, 0))
+        met_items, items = np.maximum(history, 0), examples.items.astype(np.int64)
+        if len(self.content) <= DENSE_ITEMS:
+            vectors = content @ p["content_map"] + ids[torch.from_numpy(self.id_row)]
+        else:
+            needed, local = np.unique(np.concatenate([met_items.ravel(), examples.items]), return_inverse=True)
+            met_items, items = local[: met_items.size].reshape(met_items.shape), local[met_items.size :]
+            vectors = content[torch.from_numpy(needed)] @ p["content_map"] + ids[torch.from_numpy(self.id_row[needed])]
+        met = vectors[torch.from_numpy(met_items.astype(np.int64))]
         answers = torch.from_numpy(feedback)
         weights = torch.stack([(answers > 0) * p["positive_ages"].exp(), (answers < 0) * p["negative_ages"].exp()], 1)
         pools = (weights @ met) / (1.0 + weights.sum(dim=2, keepdim=True))
         inputs = torch.cat([pools.flatten(1), statistics, users], dim=1)
-        output = torch.tanh(inputs @ p["U"] + p["c"]) @ p["V"] + p["v"]
-        return p["bias"][items] + output[:, -1] + (output[:, :-1] * vectors[items]).sum(dim=1)
+        output = torch.tensordot(torch.tanh(inputs @ p["U"] + p["c"]), p["V"], dims=1) + p["v"]
+        bias = p["bias"][:, torch.from_numpy(examples.items.astype(np.int64))].T
+        own = vectors[torch.from_numpy(items)]
+        return bias + output[:, :, -1] + torch.einsum("ned,nd->ne", output[:, :, :-1], own)
 
-    def _frozen(self, p: dict[str, Any], content: torch.Tensor) -> ResponseModel:
+    def _loss(self, logits: torch.Tensor, examples: ResponseExamples) -> torch.Tensor:
+        """Weighted cross-entropy of the responses, plus that of each further channel over the positive ones."""
+        import torch
+
+        outcomes, weights = torch.from_numpy(examples.outcomes), torch.from_numpy(examples.weights)
+        targets = torch.cat([outcomes[:, None], torch.from_numpy(examples.channels.astype(np.float32))], dim=1)
+        masks = torch.cat([torch.ones_like(outcomes)[:, None], outcomes[:, None].expand(-1, self.channels - 1)], dim=1)
+        losses = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+        return (losses * masks * weights[:, None]).sum() / weights.sum().clamp(min=1e-6)
+
+    def _frozen(self, p: dict[str, Any]) -> ResponseModel:
         arrays = {name: tensor.detach().numpy().copy() for name, tensor in p.items()}
+        vectors = (self.content @ arrays["content_map"]).astype(np.float32)
+        vectors[self.met] += arrays["ids"]
         return ResponseModel(
-            item_vectors=content.numpy() @ arrays["content_map"] + arrays["ids"],
+            item_vectors=vectors,
             item_bias=arrays["bias"],
             item_mean=self.item_mean,
             positive_age_weights=np.exp(arrays["positive_ages"]),

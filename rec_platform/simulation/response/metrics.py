@@ -56,7 +56,40 @@ def _auc(scores: np.ndarray, outcome: np.ndarray) -> float:
 
 
 def _calibration_error(probabilities: np.ndarray, outcome: np.ndarray) -> float:
-    order = np.argsort(probabilities, kind="stable")
-    bins = [rows for rows in np.array_split(order, CALIBRATION_BINS) if len(rows)]
-    gaps = [len(rows) * abs(probabilities[rows].mean() - outcome[rows].mean()) for rows in bins]
+    gaps = [len(rows) * abs(probabilities[rows].mean() - outcome[rows].mean()) for rows in _bins(probabilities)]
     return float(sum(gaps) / len(outcome))
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationCurve:
+    """Predicted against observed shares in `CALIBRATION_BINS` equally filled bins, rising.
+
+    Attributes:
+        predicted, observed: mean probability and share of positives of each bin.
+        examples: of each bin.
+    """
+
+    predicted: tuple[float, ...]
+    observed: tuple[float, ...]
+    examples: tuple[int, ...]
+
+    def to_dict(self) -> dict[str, list[float]]:
+        return {name: list(values) for name, values in asdict(self).items()}
+
+    @staticmethod
+    def of(logits: np.ndarray, positive: np.ndarray) -> CalibrationCurve:
+        """From log-odds float [n] and outcomes bool [n]."""
+        probabilities = expit(np.asarray(logits, dtype=np.float64))
+        outcome = np.asarray(positive, dtype=np.float64)
+        bins = _bins(probabilities)
+        return CalibrationCurve(
+            predicted=tuple(float(probabilities[rows].mean()) for rows in bins),
+            observed=tuple(float(outcome[rows].mean()) for rows in bins),
+            examples=tuple(len(rows) for rows in bins),
+        )
+
+
+def _bins(probabilities: np.ndarray) -> list[np.ndarray]:
+    """Rows of each bin, the least likely first; empty bins are left out."""
+    order = np.argsort(probabilities, kind="stable")
+    return [rows for rows in np.array_split(order, CALIBRATION_BINS) if len(rows)]

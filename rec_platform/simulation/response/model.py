@@ -1,11 +1,14 @@
-"""How likely a user is to respond positively to an item, given what he responded to before.
+"""How likely a user is to respond to an item, given what he responded to before.
 
-    e_i       = W content_i + id_i                                  item vectors, d wide
-    pool±     = sum_j a±_j e_{h_j} / (1 + sum_j a±_j)               over the positive / negative entries of the window,
+    e_i         = W content_i + id_i                                item vectors, d wide
+    pool±       = sum_j a±_j e_{h_j} / (1 + sum_j a±_j)             over the positive / negative entries of the window,
                                                                     a = exp(learned weight of the entry's age)
-    stats     = how much better or worse than the items' means he answered, all and lately; log counts
-    (g, q)    = V tanh(U [pool+, pool-, stats, user features] + c) + v
-    logit(i)  = b_i + g + q . e_i
+    stats       = how much better or worse than the items' means he answered, all and lately; log counts
+    (g_c, q_c)  = V_c tanh(U [pool+, pool-, stats, user features] + u) + v_c
+    logit_c(i)  = b_ci + g_c + q_c . e_i
+
+Channel c = 0 is the positive response itself; every other channel (a purchase after the click, a rating of five among
+the liked) is the log-odds of its event *given* a positive response.
 
 No recurrent net: a user-step costs O(L d + k d) for the slate's logits and O(N d) for the whole catalogue's.
 `response_fit` fits it with torch; here are only arrays and NumPy, so that evaluating or loading it needs no torch and
@@ -25,6 +28,7 @@ from scipy import sparse
 from rec_platform.errors import InputError
 from rec_platform.types import Float32, Int32
 
+FORMAT_VERSION = 2
 STATISTICS = 4
 RECENT = 10
 """How many of the newest entries "lately" means in the statistics."""
@@ -37,8 +41,8 @@ class ResponseState:
     """What a user's features and history amount to: the part of the model that does not depend on the item.
 
     Attributes:
-        gain: float32 [B] g.
-        query: float32 [B, d] q.
+        gain: float32 [B, E] g.
+        query: float32 [B, E, d] q.
     """
 
     gain: Float32
@@ -47,18 +51,18 @@ class ResponseState:
 
 @dataclass(frozen=True, slots=True)
 class ResponseModel:
-    """A fitted model. N items, d width, L window, F user features, H hidden units, P = 2 d + 4 + F inputs.
+    """A fitted model. N items, d width, L window, F user features, H hidden units, E channels, P = 2 d + 4 + F inputs.
 
     Attributes:
         item_vectors: float32 [N, d] e.
-        item_bias: float32 [N] b.
+        item_bias: float32 [E, N] b.
         item_mean: float32 [N] smoothed share of positive responses in the log.
         positive_age_weights: float32 [L] a+, newest last.
         negative_age_weights: float32 [L] a-.
         hidden_weights: float32 [P, H] U.
-        hidden_bias: float32 [H] c.
-        output_weights: float32 [H, d + 1] V; the last column gives g.
-        output_bias: float32 [d + 1] v.
+        hidden_bias: float32 [H] u.
+        output_weights: float32 [H, E, d + 1] V; the last column gives g.
+        output_bias: float32 [E, d + 1] v.
     """
 
     item_vectors: Float32
@@ -74,6 +78,10 @@ class ResponseModel:
     @property
     def num_items(self) -> int:
         return int(self.item_vectors.shape[0])
+
+    @property
+    def num_channels(self) -> int:
+        return int(self.item_bias.shape[0])
 
     @property
     def history_length(self) -> int:
@@ -105,23 +113,28 @@ class ResponseModel:
             ],
             axis=1,
         )
-        output = np.tanh(inputs @ self.hidden_weights + self.hidden_bias) @ self.output_weights + self.output_bias
-        return ResponseState(gain=output[:, -1], query=output[:, :-1])
+        hidden = np.tanh(inputs @ self.hidden_weights + self.hidden_bias)
+        output = (hidden @ self.output_weights.reshape(len(self.hidden_bias), -1)).reshape(size, *self.output_bias.shape)
+        output += self.output_bias
+        return ResponseState(gain=output[:, :, -1], query=output[:, :, :-1])
 
     def logits(self, user_features: Float32, history: Int32, history_feedback: Float32) -> Float32:
         """Float32 [B, N]: the log-odds of a positive response to every item of the catalogue."""
         state = self.state(user_features, history, history_feedback)
-        return state.query @ self.item_vectors.T + self.item_bias + state.gain[:, None]
+        return state.query[:, 0] @ self.item_vectors.T + self.item_bias[0] + state.gain[:, :1]
 
-    def slate_logits(self, user_features: Float32, history: Int32, history_feedback: Float32, items: Int32) -> Float32:
+    def slate_logits(
+        self, user_features: Float32, history: Int32, history_feedback: Float32, items: Int32, channel: int = 0
+    ) -> Float32:
         """Float32 [B, k]: the log-odds for ``items`` int32 [B, k] only."""
-        return self.item_logits(self.state(user_features, history, history_feedback), items)
+        return self.item_logits(self.state(user_features, history, history_feedback), items, channel)
 
-    def item_logits(self, state: ResponseState, items: Int32) -> Float32:
+    def item_logits(self, state: ResponseState, items: Int32, channel: int = 0) -> Float32:
         """As `slate_logits`, from a state that is already known."""
-        logits = np.matmul(self.item_vectors[items], state.query[:, :, None])[:, :, 0]
-        logits += self.item_bias[items]
-        logits += state.gain[:, None]
+        vectors = self.item_vectors.take(items, axis=0)
+        logits: Float32 = np.einsum("bkd,bd->bk", vectors, state.query[:, channel])
+        logits += self.item_bias[channel].take(items)
+        logits += state.gain[:, channel, None]
         return logits
 
     def _pool(self, history: Int32, wanted: np.ndarray, age_weights: Float32) -> Float32:
@@ -135,9 +148,10 @@ class ResponseModel:
         return np.asarray(matrix @ self.item_vectors) / (1.0 + total)[:, None]
 
     def save(self, folder: Path) -> None:
-        """Write ``response_model.safetensors`` and ``response_model.json`` into an existing folder."""
+        """Write ``response_model.safetensors`` and ``response_model.json`` into a folder, made where it is missing."""
+        folder.mkdir(parents=True, exist_ok=True)
         save_file({f.name: np.ascontiguousarray(getattr(self, f.name)) for f in fields(self)}, _arrays(folder))
-        sizes = {"format_version": 1, "items": self.num_items, "history_length": self.history_length}
+        sizes = {"format_version": FORMAT_VERSION, "items": self.num_items, "history_length": self.history_length}
         (folder / "response_model.json").write_text(json.dumps(sizes, indent=2) + "\n")
 
     @staticmethod
@@ -149,8 +163,8 @@ class ResponseModel:
         """
         try:
             version = json.loads((folder / "response_model.json").read_text())["format_version"]
-            if version != 1:
-                raise InputError(str(folder), f"response model format {version}", "this version reads format 1")
+            if version != FORMAT_VERSION:
+                raise InputError(str(folder), f"response model format {version}", f"this reads {FORMAT_VERSION}: fit anew")
             return ResponseModel(**load_file(_arrays(folder)))
         except InputError:
             raise

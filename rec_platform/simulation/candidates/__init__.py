@@ -1,0 +1,1 @@
+"""Which items a simulated user could be shown: the whole catalogue, or a few from several sources each step."""

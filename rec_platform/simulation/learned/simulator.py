@@ -1,0 +1,379 @@
+"""A simulator learned from logs: real users at a point of their own history, answering by fitted response models.
+
+A simulated user is a user of the log at a random point of his history: his features and his last L events before it.
+He answers, for as long as he stays, as one member of an ensemble of response models.
+
+    observation   user_features [B, F]; history, history_feedback [B, L]; candidates [B, M]: the whole catalogue
+                  (position j = item j) or M items from several sources, drawn anew each step; never an item that stands
+                  in the visible history; context: slates so far / most slates of a session, share of them that was
+                  answered (0 before the first); where users come back also sessions done / sessions of a user, and the
+                  days away before this one / the longest absence
+    choice one    one item of the slate at most is consumed, or none: a multinomial logit (`response.slate_choice`)
+    choice each   every item is answered on its own with probability sigmoid(x_j) - penalty · its mean cosine (of
+                  response vectors) with the items of the slate, at least 0; ``chosen`` is the first
+    channels      "consume"; then, for an item consumed, each further event with its own fitted probability
+    history       consumed items are appended with +1; a slate of which nothing was consumed leaves no trace
+    reward        sum of the channels' events times ``reward``, less ``pessimism`` times the members' disagreement
+    end           by the leave rule (`leave`); with several sessions a user, after the last
+    defaults      k 5, L 50, M all, the leave rule fitted where the log has sessions and patience where not, 3 members
+                  of which one is held back
+
+A log holds what its users chose to meet; of other items the model extrapolates, and rates them too well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from rec_platform.data.histories import Histories
+from rec_platform.data.user_log import UserLog
+from rec_platform.errors import InputError
+from rec_platform.simulation.candidates.generator import CandidateSources
+from rec_platform.simulation.learned.config import CONSUME, LearnedSimulatorConfig
+from rec_platform.simulation.learned.users import LearnedUsers
+from rec_platform.simulation.leave.hazard import FittedLeave, HazardReport, fit_hazard
+from rec_platform.simulation.leave.likeness import recently_consumed
+from rec_platform.simulation.leave.patience import PatienceConfig
+from rec_platform.simulation.leave.returning import ReturnModel, fit_return
+from rec_platform.simulation.leave.rules import AutoLeave, FixedLeave
+from rec_platform.simulation.leave.session_steps import SessionSteps
+from rec_platform.simulation.response.examples import ALMOST_NO_NEGATIVES
+from rec_platform.simulation.response.fit import fit_responses
+from rec_platform.simulation.response.model import ResponseModel
+from rec_platform.simulation.response.report import ResponseReport, report_on
+from rec_platform.simulation.response.slate_choice import ChoiceReport, SlateChoice, fit_slate_choice
+from rec_platform.simulation.simulator import SimulatorSpec
+from rec_platform.types import Bool, Float32, Int32, Observation
+
+IMMEDIATE_CHUNK = 512
+"""Users whose whole catalogue is scored at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class FitReport:
+    """How well the parts of a learned simulator fit the log.
+
+    Attributes:
+        response: of the response models.
+        choice: of the choice over the slate; None where the log has no exposures.
+        leave: of the fitted hazard; None where a stated rule is used.
+        returning: weights of the return model; None for KuaiSim's constants, or where users do not come back.
+    """
+
+    response: ResponseReport
+    choice: ChoiceReport | None = None
+    leave: HazardReport | None = None
+    returning: dict[str, float] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            **self.response.to_dict(),
+            "choice": self.choice and self.choice.to_dict(),
+            "leave": self.leave and self.leave.to_dict(),
+            "returning": self.returning,
+        }
+
+
+class LearnedSimulator:
+    """The users of a log as a `Simulator`.
+
+    Attributes:
+        config: see `LearnedSimulatorConfig`.
+        log: of U users, where simulated users come from.
+        members: response models that answer for them.
+        slate_choice: how they choose among a slate.
+        leave: the rule by which they leave.
+        returning: how long they stay away.
+        content: float32 [N, D] the items' features scaled to length 1.
+        categories: float32 [N, C] the items' categories, 0 or 1.
+        spec: sizes and names.
+        item_features: float32 [N, D] as the catalogue has them.
+    """
+
+    def __init__(
+        self,
+        *,
+        log: UserLog,
+        members: tuple[ResponseModel, ...],
+        config: LearnedSimulatorConfig | None = None,
+        slate_choice: SlateChoice | None = None,
+        fitted_leave: FittedLeave | None = None,
+        returning: ReturnModel | None = None,
+        channels: tuple[str, ...] = (),
+    ) -> None:
+        """Put the parts together; `fit` also makes them.
+
+        Args:
+            fitted_leave: the rule of ``leave: {kind: auto}``; patience where None.
+            channels: names of the members' channels after the first.
+
+        Raises:
+            InputError: parts that do not belong together, a catalogue too small, or no user with enough history.
+        """
+        config = config or LearnedSimulatorConfig()
+        self.config, self.log, self.members, self.channels = config, log, members, channels
+        self.slate_choice, self.returning = slate_choice or SlateChoice(), returning or ReturnModel()
+        self.fitted_leave = fitted_leave
+        self.leave: FixedLeave = self._leave_rule()
+        catalog = log.catalog
+        self.item_features: Float32 = catalog.features
+        self.content = unit_rows(catalog.features)
+        is_category = [name.startswith("category=") for name in catalog.feature_names]
+        self.categories: Float32 = np.ascontiguousarray(catalog.features[:, is_category])
+        size, context = len(catalog), ("session_slates", "session_response_rate")
+        if config.sessions.per_user > 1:
+            context += ("sessions_done", "days_away")
+        self.spec = SimulatorSpec(
+            num_items=size,
+            num_candidates=config.num_candidates or size,
+            slate_size=config.slate_size,
+            history_length=config.history_length,
+            user_feature_names=log.user_feature_names or tuple(f"user_{j}" for j in range(log.user_features.shape[1])),
+            context_names=context,
+            response_channels=(CONSUME, *channels),
+            full_catalogue=config.num_candidates is None,
+            max_steps=self.leave.max_slates * config.sessions.per_user,
+        )
+        self._check()
+        counts = log.histories.counts
+        self.eligible_users: NDArray[np.int64] = np.flatnonzero(counts >= config.min_history)
+        if not len(self.eligible_users):
+            most = int(counts.max()) if len(counts) else 0
+            raise InputError(
+                "simulator.min_history",
+                f"no user has {config.min_history} events (the most is {most})",
+                f"set it to at most {most}, or give a longer log",
+            )
+
+    @staticmethod
+    def fit(
+        log: UserLog,
+        config: LearnedSimulatorConfig | None = None,
+        *,
+        members: int | None = None,
+        seed: int = 0,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> tuple[LearnedSimulator, FitReport]:
+        """Fit response, choice, leave and return models to a log and put a simulator of its users around them.
+
+        Args:
+            log: its user features finite and of the order of 1.
+            members: response models to fit; those not held back where None. An evaluation simulator is fitted on other
+                users than the training simulator (`UserLog.select`).
+            progress: called with (batches done, batches in all) while the response models are fitted.
+
+        Raises:
+            InputError: the log or the catalogue does not allow it; the message says what does.
+        """
+        config = config or LearnedSimulatorConfig()
+        _check_catalogue_size(len(log.catalog), config)
+        histories, features = log.histories, log.user_features
+        rng = np.random.default_rng([seed, 1])
+        content = unit_rows(log.catalog.features)
+        fit = fit_responses(
+            content=content,
+            histories=histories,
+            user_features=features,
+            history_length=config.history_length,
+            exposures=log.exposures,
+            channels=log.channels,
+            members=config.members - config.held_back if members is None else members,
+            config=config.response,
+            seed=seed,
+            progress=progress,
+        )
+        channels = log.channels.names if log.channels else ()
+        choice, choice_report = None, None
+        if log.exposures is not None:
+            share = config.response.holdout_share
+            choice, choice_report = fit_slate_choice(
+                fit.members, log.exposures, histories, features, holdout_share=share, rng=rng
+            )
+        notes = list(_notes(log))
+        leave, leave_report = None, None
+        steps = SessionSteps.of(histories, log.exposures, content, recent=10)
+        if isinstance(config.leave, AutoLeave):
+            try:
+                if steps is None:
+                    raise InputError("simulator.leave", "the log has no sessions")
+                leave, leave_report = fit_hazard(steps, max_slates=config.leave.max_slates)
+            except InputError as error:
+                notes.append(f"when users leave is assumed, not fitted: {error.problem}")
+        returning = fit_return(steps, longest=config.sessions.longest) if config.sessions.per_user > 1 else None
+        report = report_on(
+            fit,
+            histories,
+            features,
+            channels=channels,
+            random_ratings=log.random_ratings,
+            notes=tuple(notes),
+            rng=rng,
+        )
+        simulator = LearnedSimulator(
+            log=log,
+            members=fit.members,
+            config=config,
+            slate_choice=choice,
+            fitted_leave=leave,
+            returning=returning,
+            channels=channels,
+        )
+        fitted_return = None if returning is None or returning.constant is None else returning.model_dump()
+        return simulator, FitReport(report, choice_report, leave_report, fitted_return)
+
+    def users(self, count: int, *, seed: int, staggered: bool = False) -> LearnedUsers:
+        """``count`` new users; see `Simulator.users`.
+
+        With ``staggered`` the remaining patience is uniform, and the context that of a user who answered every second
+        slate without being bored.
+        """
+        if count < 1:
+            raise InputError("count", f"{count} users", "ask for at least one")
+        return LearnedUsers(self, count, seed=seed, staggered=staggered)
+
+    def immediate_value(self, observation: Observation) -> Float32:
+        """The members' mean probability that each candidate, alone, is answered: float32 [B, M]."""
+        out = np.zeros(observation.candidates.shape, dtype=np.float32)
+        given = (observation.user_features, observation.history, observation.history_feedback)
+        for start in range(0, len(out), IMMEDIATE_CHUNK):
+            rows = slice(start, start + IMMEDIATE_CHUNK)
+            for model in self.members:
+                if self.spec.full_catalogue:
+                    logits = model.logits(*(array[rows] for array in given))
+                else:
+                    items = np.maximum(observation.candidates[rows], 0)
+                    logits = model.slate_logits(*(array[rows] for array in given), items)
+                out[rows] += expit(logits)
+        out *= np.float32(1.0 / len(self.members))
+        return out
+
+    def variants(self) -> Mapping[str, LearnedSimulator]:
+        """``null``: boredom switched off. ``second_rule``: another leave rule; see `PatienceConfig.second_rule`."""
+        second = self.leave.second_rule() if isinstance(self.leave, PatienceConfig) else PatienceConfig()
+        rules: dict[str, FixedLeave] = {"null": self.leave.without_boredom(), "second_rule": second}
+        return {
+            name: self.with_config(self.config.model_copy(update={"leave": rule})) for name, rule in rules.items()
+        }
+
+    def similarity(self, history: Int32, history_feedback: Float32, recent: int = 10) -> Float32:
+        """Float32 [B, N]: every item's mean cosine similarity to the items lately consumed, as in the leave rules."""
+        return recently_consumed(self.content, history, history_feedback, recent) @ self.content.T
+
+    def with_config(self, config: LearnedSimulatorConfig) -> LearnedSimulator:
+        """The same users and models under other rules (another leave rule, slate size or candidate number)."""
+        return LearnedSimulator(
+            log=self.log,
+            members=self.members,
+            config=config,
+            slate_choice=self.slate_choice,
+            fitted_leave=self.fitted_leave,
+            returning=self.returning,
+            channels=self.channels,
+        )
+
+    @cached_property
+    def candidate_sources(self) -> CandidateSources:
+        """What candidates are drawn from; for simulators that do not offer the whole catalogue."""
+        return CandidateSources.build(
+            self.config.candidates,
+            self.spec.num_candidates,
+            self.log.catalog.popularity,
+            self.members[0].item_vectors,
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write everything into a folder, made where it is missing; see `storage`."""
+        from rec_platform.simulation.learned.storage import save
+
+        save(self, folder)
+
+    @staticmethod
+    def load(folder: Path) -> LearnedSimulator:
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: a file is missing or not what it should be.
+        """
+        from rec_platform.simulation.learned.storage import load
+
+        return load(folder)
+
+    def _leave_rule(self) -> FixedLeave:
+        """The rule that ``config.leave`` means here."""
+        if not isinstance(self.config.leave, AutoLeave):
+            return self.config.leave
+        most = self.config.leave.max_slates
+        if self.fitted_leave is None:
+            return PatienceConfig(max_slates=most)
+        return self.fitted_leave.model_copy(update={"max_slates": most})
+
+    def _check(self) -> None:
+        config, log = self.config, self.log
+        _check_catalogue_size(len(log.catalog), config)
+        if not self.members:
+            raise InputError("members", "there is no response model", "fit at least one")
+        for model in self.members:
+            if model.num_items != len(log.catalog):
+                raise InputError("members", f"know {model.num_items} items, the catalogue has {len(log.catalog)}")
+            if model.history_length != config.history_length:
+                fitted = model.history_length
+                raise InputError(
+                    "simulator.history_length", f"{config.history_length}", f"the model was fitted with {fitted}"
+                )
+            if log.user_features.shape != (len(log), model.num_user_features):
+                raise InputError(
+                    "user_features", f"shape {log.user_features.shape} does not fit the histories and the model"
+                )
+            if model.num_channels != 1 + len(self.channels):
+                raise InputError("channels", f"{self.channels} do not fit a model of {model.num_channels}")
+        if len(self.spec.user_feature_names) != log.user_features.shape[1]:
+            raise InputError(
+                "user_feature_names", f"{len(self.spec.user_feature_names)} for {log.user_features.shape[1]} features"
+            )
+        unknown = set(config.reward) - {CONSUME, *self.channels}
+        if unknown:
+            known = ", ".join((CONSUME, *self.channels))
+            raise InputError("simulator.reward", f"no channel {', '.join(sorted(unknown))}", f"there are: {known}")
+        if self.leave.bored_by == "category" and not self.categories.shape[1]:
+            raise InputError("simulator.leave", "the items have no categories to be bored by", "use another kind")
+
+
+def unit_rows(features: Float32) -> Float32:
+    """Rows scaled to length 1, rows of zeros left as they are."""
+    norms = np.linalg.norm(features, axis=1, keepdims=True)
+    return np.ascontiguousarray(features / np.maximum(norms, 1e-8), dtype=np.float32)
+
+
+def positive_share(histories: Histories) -> float:
+    """Share of the events that are positive."""
+    positive: Bool = histories.feedback > 0
+    return float(positive.mean())
+
+
+def _notes(log: UserLog) -> tuple[str, ...]:
+    """What a reader of the fit's figures should know of the log."""
+    if log.exposures is None and positive_share(log.histories) > ALMOST_NO_NEGATIVES:
+        return (
+            "the log has no negative responses: items that a user never met stand in for them, so probabilities are "
+            "relative to that rate and not those of a click on an item shown; log what is shown to do better",
+        )
+    return ()
+
+
+def _check_catalogue_size(num_items: int, config: LearnedSimulatorConfig) -> None:
+    """There must be enough items outside the visible history for the candidates, or at least for a slate."""
+    needed, length = config.num_candidates or config.slate_size, config.history_length
+    if needed + length > num_items:
+        problem = f"{length} items of history and {needed} to show are more than the catalogue's {num_items}"
+        fix = f"set history_length to at most {num_items - needed}"
+        if num_items <= needed:
+            fix = "set slate_size and num_candidates lower, or give a larger catalogue"
+        raise InputError("simulator.history_length", problem, fix)

@@ -1,0 +1,335 @@
+"""The live users of a learned simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from rec_platform.errors import InputError
+from rec_platform.simulation.candidates.generator import CandidateGenerator
+from rec_platform.simulation.candidates.sets import full_catalogue
+from rec_platform.simulation.choice import multinomial_logit
+from rec_platform.simulation.leave.likeness import category_counts, recently_consumed
+from rec_platform.simulation.leave.rule import SlateOutcome
+from rec_platform.simulation.positions import check_positions
+from rec_platform.simulation.response.model import ResponseState
+from rec_platform.simulation.streams import LaneStreams
+from rec_platform.types import Bool, Feedback, Float32, Int32, Observation
+
+if TYPE_CHECKING:
+    from rec_platform.simulation.learned.simulator import LearnedSimulator
+
+
+class LearnedUsers:
+    """B live users of a `LearnedSimulator`; a `SimulatedUsers`.
+
+    What depends only on features and history (response state, recently consumed content, which items are available) is
+    kept and renewed only for the users whose history changed. Arrays are changed in place until an observation is
+    handed out, and copied before the first change after that.
+    """
+
+    PHASES: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "choice": ("_answer",),
+        "transition": ("_drain", "_consume", "_renew"),
+        "documents": ("_draw_candidates", "_offer"),
+    }
+
+    def __init__(self, simulator: LearnedSimulator, count: int, *, seed: int, staggered: bool) -> None:
+        self.spec = simulator.spec
+        self._simulator = simulator
+        self._config = simulator.config
+        self._leave = simulator.leave
+        self._streams = LaneStreams(seed, count)
+        self._rng = self._streams.rng
+        spec, model = self.spec, simulator.members[0]
+        shape = (count, model.num_channels)
+        self._user_features: Float32 = np.empty((count, len(spec.user_feature_names)), dtype=np.float32)
+        self._history: Int32 = np.empty((count, spec.history_length), dtype=np.int32)
+        self._history_feedback: Float32 = np.empty((count, spec.history_length), dtype=np.float32)
+        self._candidates: Int32 = np.empty((count, spec.num_candidates), dtype=np.int32)
+        self._member = np.zeros(count, dtype=np.int64)
+        self._gain: Float32 = np.empty(shape, dtype=np.float32)
+        self._query: Float32 = np.empty((*shape, model.item_vectors.shape[1]), dtype=np.float32)
+        self._recent: Float32 = np.empty((count, simulator.content.shape[1]), dtype=np.float32)
+        self._budget: Float32 = np.empty(count, dtype=np.float32)
+        self._slates: Int32 = np.empty(count, dtype=np.int32)
+        self._answered: Float32 = np.empty(count, dtype=np.float32)
+        self._sessions: Int32 = np.empty(count, dtype=np.int32)
+        self._days: Int32 = np.empty(count, dtype=np.int32)
+        self._row = np.arange(count)[:, None]
+        self._effects = simulator.slate_choice.effects(spec.slate_size)
+        self._null = np.float32(simulator.slate_choice.null(spec.slate_size))
+        weights = [simulator.config.reward.get(name, 0.0) for name in spec.response_channels]
+        self._reward_weights = np.array(weights, dtype=np.float32)
+        self._generator: CandidateGenerator | None = None
+        if not spec.full_catalogue:
+            self._generator = CandidateGenerator(simulator.candidate_sources, spec.history_length, count)
+            self._draw_candidates()
+        self._observation: Observation | None = None
+        self._enter(np.arange(count))
+        if staggered:
+            self._stagger()
+
+    @property
+    def observation(self) -> Observation:
+        """What the recommender may know now."""
+        if self._observation is None:
+            self._observation = Observation(
+                user_features=self._user_features,
+                history=self._history,
+                history_feedback=self._history_feedback,
+                context=self._context(),
+                candidates=self._candidates,
+            )
+        return self._observation
+
+    def step(self, positions: Int32) -> Feedback:
+        """Show a slate to each user; see `SimulatedUsers.step`."""
+        count = len(self._budget)
+        positions = check_positions(positions, batch_size=count, spec=self.spec)
+        items = self._candidates.ravel().take(positions + self._row * self.spec.num_candidates)
+        if items.min() < 0:
+            row, slot = np.argwhere(items < 0)[0]
+            problem = f"position {positions[row, slot]} in row {row} holds no available item"
+            raise InputError("positions", problem, "choose positions where candidates >= 0")
+        chosen, responses = self._answer(items)
+        reward = responses.sum(axis=1) @ self._reward_weights
+        if self._config.pessimism:
+            reward -= np.float32(self._config.pessimism) * self._disagreement(items)
+
+        self._disown()
+        self._drain(items, chosen, responses[:, :, 0])
+        self._consume(items, chosen, responses[:, :, 0])
+        left = (self._budget <= 0) | (self._slates >= self._leave.max_slates)
+        terminated = self._come_back(left, reward)
+        if self._generator is not None:
+            self._draw_candidates()
+            self._candidates = self._offer(slice(None))
+        return Feedback(
+            chosen=chosen,
+            responses=responses,
+            reward=reward,
+            terminated=terminated,
+            truncated=np.zeros(count, dtype=np.bool_),
+        )
+
+    def restart(self, finished: Bool) -> None:
+        """Replace the users of ``finished`` bool [B]; see `SimulatedUsers.restart`."""
+        rows = np.flatnonzero(finished)
+        if len(rows):
+            self._disown()
+            self._candidates = self._candidates if self.spec.full_catalogue else self._candidates.copy()
+            self._enter(rows)
+
+    def _context(self) -> Float32:
+        share = self._answered / np.maximum(self._slates, 1)
+        columns = [self._slates / np.float32(self._leave.max_slates), share]
+        sessions = self._config.sessions
+        if sessions.per_user > 1:
+            columns += [self._sessions / np.float32(sessions.per_user), self._days / np.float32(sessions.longest)]
+        return np.stack(columns, axis=1).astype(np.float32)
+
+    def _answer(self, items: Int32) -> tuple[Int32, Float32]:
+        """What is chosen, int32 [B], and every slot's responses float32 [B, k, E]."""
+        count, rng, choice = len(items), self._rng, self._simulator.slate_choice
+        logits = self._logits(items, 0)
+        responses = np.zeros((count, self.spec.slate_size, len(self.spec.response_channels)), dtype=np.float32)
+        if self._config.choice == "one":
+            masses = logits * np.float32(choice.scale) + self._effects
+            chosen = multinomial_logit(masses, self._null, rng.random(count, dtype=np.float32))
+            users = np.flatnonzero(chosen >= 0)
+            slots = chosen[users]
+            responses[users, slots, 0] = 1.0
+        else:
+            probability = expit(logits)
+            if self._config.correlation_penalty:
+                probability -= np.float32(self._config.correlation_penalty) * self._correlation(items)
+            answered = rng.random(items.shape, dtype=np.float32) < probability
+            responses[:, :, 0] = answered
+            chosen = np.where(answered.any(axis=1), answered.argmax(axis=1), -1).astype(np.int32)
+            users, slots = np.nonzero(answered)
+        for channel in range(1, responses.shape[2]):
+            draws = rng.random(items.shape if self._config.choice == "each" else (count, 1), dtype=np.float32)
+            draws = np.broadcast_to(draws, items.shape)[users, slots]
+            responses[users, slots, channel] = draws < expit(self._logits(items[users, slots, None], channel, users)[:, 0])
+        return chosen, responses
+
+    def _logits(self, items: Int32, channel: int, users: NDArray[np.int64] | None = None) -> Float32:
+        """Log-odds float32 [n, k] of ``items`` by each user's own member; of all users where ``users`` is None."""
+        members = self._simulator.members
+        state = ResponseState(self._gain, self._query)
+        if users is not None:
+            state = ResponseState(self._gain[users], self._query[users])
+        if len(members) == 1:
+            return members[0].item_logits(state, items, channel)
+        out = np.empty(items.shape, dtype=np.float32)
+        own = self._member if users is None else self._member[users]
+        for number, model in enumerate(members):
+            rows = np.flatnonzero(own == number)
+            part = ResponseState(state.gain[rows], state.query[rows])
+            out[rows] = model.item_logits(part, items[rows], channel)
+        return out
+
+    def _correlation(self, items: Int32) -> Float32:
+        """Mean cosine of each item's response vector with those of the slate (itself included), float32 [B, k]."""
+        vectors = self._simulator.members[0].item_vectors.take(items, axis=0)
+        vectors /= np.maximum(np.linalg.norm(vectors, axis=2, keepdims=True), np.float32(1e-8))
+        return np.einsum("bkd,bd->bk", vectors, vectors.mean(axis=1))
+
+    def _disagreement(self, items: Int32) -> Float32:
+        """Standard deviation over the members of the expected number of answers to the slate, float32 [B]."""
+        given = (self._user_features, self._history, self._history_feedback, items)
+        if self._config.choice == "each":
+            expected = [expit(model.slate_logits(*given)).sum(axis=1) for model in self._simulator.members]
+        else:
+            scale = np.float32(self._simulator.slate_choice.scale)
+            masses = [
+                np.exp(model.slate_logits(*given) * scale + self._effects - self._null).sum(axis=1)
+                for model in self._simulator.members
+            ]
+            expected = [mass / (1.0 + mass) for mass in masses]
+        return np.std(expected, axis=0).astype(np.float32)
+
+    def _drain(self, items: Int32, chosen: Int32, answered: Float32) -> None:
+        """Use up patience; count the slate."""
+        self._slates += 1
+        self._answered += chosen >= 0
+        outcome = SlateOutcome(
+            chosen=chosen,
+            answered=answered.sum(axis=1),
+            slate_size=self.spec.slate_size,
+            likeness=self._likeness(items, chosen, answered),
+            slates=self._slates,
+            answered_slates=self._answered,
+            uniforms=self._rng.random(len(items), dtype=np.float32),
+        )
+        self._budget -= self._leave.drain(outcome)
+
+    def _likeness(self, items: Int32, chosen: Int32, answered: Float32) -> Float32:
+        """The slate's likeness to what was consumed lately as the leave rule measures it, float32 [B]."""
+        by, simulator = self._leave.bored_by, self._simulator
+        if by == "nothing":
+            return np.zeros(len(items), dtype=np.float32)
+        if by == "category":
+            counts = category_counts(
+                simulator.categories, self._history, self._history_feedback, self._leave.recent
+            )
+            of_items = simulator.categories.take(items, axis=0) * counts[:, None, :]
+            return (of_items.max(axis=2) * answered).max(axis=1)
+        if by == "shown":
+            return np.einsum("bd,bd->b", simulator.content.take(items, axis=0).mean(axis=1), self._recent)
+        if self._config.choice == "one":
+            consumed = items.ravel().take(np.maximum(chosen, 0) + self._row[:, 0] * self.spec.slate_size)
+            likeness = np.einsum("bd,bd->b", simulator.content.take(consumed, axis=0), self._recent)
+            return np.where(chosen >= 0, likeness, np.float32(0.0))
+        each = np.einsum("bkd,bd->bk", simulator.content.take(items, axis=0), self._recent)
+        return (each * answered).sum(axis=1) / np.maximum(answered.sum(axis=1), np.float32(1.0))
+
+    def _come_back(self, left: Bool, reward: Float32) -> Bool:
+        """Who is gone for good, bool [B]; others who left start their next session, ``reward`` bearing the absence."""
+        sessions = self._config.sessions
+        if sessions.per_user == 1:
+            return left
+        uniforms = self._rng.random(len(left), dtype=np.float32)
+        share = self._answered / np.maximum(self._slates, 1)
+        days = self._simulator.returning.days(share, self._slates, uniforms, sessions.longest)
+        reward -= left * np.float32(sessions.absence_penalty / sessions.longest) * days
+        self._sessions += left
+        gone = left & (self._sessions >= sessions.per_user)
+        back = left & ~gone
+        self._days = np.where(back, days, self._days)
+        self._budget[back] = self._leave.budget
+        self._slates[back] = 0
+        self._answered[back] = 0.0
+        return gone
+
+    def _disown(self) -> None:
+        """Before a change: leave the arrays to the observation that was handed out, and go on with copies."""
+        if self._observation is not None:
+            self._observation = None
+            self._user_features = self._user_features.copy()
+            self._history = self._history.copy()
+            self._history_feedback = self._history_feedback.copy()
+            self._candidates = self._candidates.copy() if self.spec.full_catalogue else self._candidates
+
+    def _consume(self, items: Int32, chosen: Int32, answered: Float32) -> None:
+        """Append what was consumed to the histories, the oldest entries falling out."""
+        if self._config.choice == "one":
+            users = np.flatnonzero(chosen >= 0)
+            self._append(users, items[users, chosen[users]])
+        else:
+            for slot in range(items.shape[1]):
+                some = np.flatnonzero(answered[:, slot])
+                self._append(some, items[some, slot])
+            users = np.flatnonzero(chosen >= 0)
+        self._renew(users)
+
+    def _append(self, users: NDArray[np.int64], items: Int32) -> None:
+        """One item more in the history of each of ``users``."""
+        dropped = self._history[users, 0]
+        history = np.concatenate([self._history[users, 1:], items[:, None]], axis=1)
+        feedback = self._history_feedback[users]
+        feedback[:, :-1] = feedback[:, 1:]
+        feedback[:, -1] = 1.0
+        self._history[users] = history
+        self._history_feedback[users] = feedback
+        if self.spec.full_catalogue:
+            freed = dropped >= 0
+            self._candidates[users[freed], dropped[freed]] = dropped[freed]
+            self._candidates[users[:, None], np.where(history >= 0, history, items[:, None])] = -1
+
+    def _enter(self, rows: NDArray[np.int64]) -> None:
+        """New users, each at a random point of his log, in ``rows`` int [n]; the arrays must be ours."""
+        simulator, log, draws = self._simulator, self._simulator.log, self._streams.entries(rows, 3)
+        eligible, least = simulator.eligible_users, self._config.min_history
+        who = eligible[(draws[:, 0] * len(eligible)).astype(np.int64)]
+        ends = least + (draws[:, 1] * (log.histories.counts[who] + 1 - least)).astype(np.int64)
+        history, feedback = log.histories.window(who, ends, self.spec.history_length)
+        self._user_features[rows] = log.user_features[who]
+        self._history[rows] = history
+        self._history_feedback[rows] = feedback
+        self._member[rows] = (draws[:, 2] * len(simulator.members)).astype(np.int64)
+        self._budget[rows] = self._leave.budget
+        self._slates[rows] = 0
+        self._answered[rows] = 0.0
+        self._sessions[rows] = 0
+        self._days[rows] = 0
+        self._renew(rows)
+        if self.spec.full_catalogue:
+            self._candidates[rows] = full_catalogue(history, self.spec.num_items)
+        else:
+            self._candidates[rows] = self._offer(rows)
+
+    def _draw_candidates(self) -> None:
+        """The random numbers behind the next candidates."""
+        assert self._generator is not None
+        self._generator.draw(self._rng)
+
+    def _offer(self, rows: NDArray[np.int64] | slice) -> Int32:
+        """Candidates int32 [n, M] of the users in ``rows``."""
+        assert self._generator is not None
+        return self._generator.take(rows, self._history[rows], self._history_feedback[rows], self._query[rows, 0])
+
+    def _renew(self, rows: NDArray[np.int64]) -> None:
+        """What follows from the features and histories of the users in ``rows``."""
+        simulator = self._simulator
+        for number, model in enumerate(simulator.members):
+            own = rows if len(simulator.members) == 1 else rows[self._member[rows] == number]
+            state = model.state(self._user_features[own], self._history[own], self._history_feedback[own])
+            self._gain[own], self._query[own] = state.gain, state.query
+        if self._leave.bored_by in ("consumed", "shown"):
+            recent = self._leave.recent
+            history, feedback = self._history[rows, -recent:], self._history_feedback[rows, -recent:]
+            self._recent[rows] = recently_consumed(simulator.content, history, feedback, recent)
+
+    def _stagger(self) -> None:
+        """Take a uniform part of each user's patience, as if every second slate had been answered without boredom."""
+        left = 1.0 - self._rng.random(len(self._budget), dtype=np.float32)
+        self._budget *= left
+        slates = (1.0 - left) * np.float32(self._leave.typical_slates)
+        self._slates[:] = np.minimum(slates, self._leave.max_slates - 1)
+        self._answered[:] = 0.5 * self._slates

@@ -1,0 +1,1 @@
+"""When simulated users leave, and when they come back."""

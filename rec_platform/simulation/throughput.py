@@ -1,0 +1,127 @@
+"""How many steps of simulated users a second of one CPU buys.
+
+A policy is left out: its slates are random and drawn beforehand. What is counted is all that a training loop needs of a
+simulator in a step: the response, the transition, the next observation, and new users where old ones have left.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from rec_platform.errors import InputError, did_you_mean
+from rec_platform.simulation.interest_evolution import InterestEvolution
+from rec_platform.simulation.interest_exploration import InterestExploration
+from rec_platform.simulation.long_term_satisfaction import LongTermSatisfaction
+from rec_platform.simulation.simulator import SimulatedUsers, Simulator, SimulatorSpec
+from rec_platform.types import Int32
+
+PRESETS: dict[str, Callable[[], Simulator]] = {
+    "interest_evolution": InterestEvolution,
+    "interest_exploration": InterestExploration,
+    "long_term_satisfaction": LongTermSatisfaction,
+}
+"""What can be measured by name. All candidates of such a simulator must always be available."""
+
+PHASES = ("choice", "transition", "documents")
+
+REPEATS = 5
+SLATES = 16
+"""Different random slates a user, shown in turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """One measurement.
+
+    Attributes:
+        name: of the preset.
+        users: B stepped at once.
+        steps_per_cpu_second: user-steps, median of `REPEATS`.
+        choice_share, transition_share, documents_share: of the CPU time, what users do with a slate, how they change,
+            and drawing documents; measured in a second pass. NaN where the simulator does not name its phases.
+        other_share: the rest: checking slates, observations, feedback, new users.
+    """
+
+    name: str
+    users: int
+    steps_per_cpu_second: float
+    choice_share: float
+    transition_share: float
+    documents_share: float
+    other_share: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def measure(name: str, *, users: int, seconds: float) -> Throughput:
+    """Step ``users`` users of a preset for about ``seconds`` of CPU time, and half as long again for the shares.
+
+    Raises:
+        InputError: an unknown preset, no users, or no time.
+    """
+    if name not in PRESETS:
+        raise InputError("--preset", f"'{name}' is unknown", did_you_mean(name, PRESETS))
+    if users < 1:
+        raise InputError("--users", f"{users} users", "ask for at least one")
+    if not 0 < seconds < float("inf"):
+        raise InputError("--seconds", f"{seconds} is no time to measure for", "choose more than 0")
+    simulator = PRESETS[name]()
+    batch = simulator.users(users, seed=0, staggered=True)
+    slates = _slates(simulator.spec, users)
+    _run(batch, slates, seconds / REPEATS)  # warm up
+    rates = []
+    for _ in range(REPEATS):
+        steps, spent = _run(batch, slates, seconds / REPEATS)
+        rates.append(steps / spent)
+    shares = _shares(batch, slates, seconds / 2)
+    return Throughput(name, users, float(np.median(rates)), *shares, other_share=1.0 - sum(shares))
+
+
+def _slates(spec: SimulatorSpec, users: int) -> list[Int32]:
+    keys = np.random.default_rng(0).random((SLATES, users, spec.num_candidates), dtype=np.float32)
+    return list(np.argsort(keys, axis=2)[:, :, : spec.slate_size].astype(np.int32, order="C"))
+
+
+def _run(batch: SimulatedUsers, slates: list[Int32], seconds: float) -> tuple[int, float]:
+    """User-steps made and CPU seconds they took, at least ``seconds``."""
+    rounds, start = 0, time.process_time()
+    while True:
+        for positions in slates:
+            feedback = batch.step(positions)
+            finished = feedback.finished
+            if finished.any():
+                batch.restart(finished)
+            _ = batch.observation
+        rounds += 1
+        spent = time.process_time() - start
+        if spent >= seconds:
+            return rounds * len(slates) * len(slates[0]), spent
+
+
+def _shares(batch: SimulatedUsers, slates: list[Int32], seconds: float) -> tuple[float, float, float]:
+    """Share of the CPU time in each of `PHASES`, by the methods that the class of users names in its own ``PHASES``."""
+    methods = getattr(batch, "PHASES", None)
+    if methods is None:
+        return (float("nan"),) * 3
+    spent = dict.fromkeys(PHASES, 0.0)
+
+    def timed(phase: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            start = time.process_time()
+            result = method(*arguments, **named)
+            spent[phase] += time.process_time() - start
+            return result
+
+        return call
+
+    for phase in PHASES:
+        for name in methods[phase]:
+            setattr(batch, name, timed(phase, getattr(batch, name)))
+    _, total = _run(batch, slates, seconds)
+    return spent["choice"] / total, spent["transition"] / total, spent["documents"] / total
