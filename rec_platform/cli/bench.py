@@ -40,9 +40,9 @@ def simulation(
     if json_:
         print_json({"results": [result.to_dict() for result in results]})
         return
-    table = Table(title="simulation, one thread", title_justify="left")
-    table.add_column("simulator")
-    for title in ("users", "user-steps / CPU-s", "choice", "transition", "documents", "other"):
+    table = Table(title="user-steps of one thread", title_justify="left")
+    table.add_column("simulator", no_wrap=True)
+    for title in ("users", "steps / CPU-s", "choice", "transition", "documents", "other"):
         table.add_column(title, justify="right")
     for result in results:
         shares = (result.choice_share, result.transition_share, result.documents_share, result.other_share)

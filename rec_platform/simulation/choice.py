@@ -58,9 +58,14 @@ def multinomial_logit(scores: Float32, null_logit: Float32 | np.float32 | float,
     Returns:
         int32 [B], -1 = none.
     """
-    null = np.broadcast_to(np.asarray(null_logit, dtype=np.float32), scores.shape[:1])
-    top = np.maximum(scores.max(axis=1), null)
-    return choose(np.exp(scores - top[:, None]), np.exp(null - top), uniforms)
+    size, slate_size = scores.shape
+    top = np.full(size, null_logit, dtype=np.float32)
+    for slot in range(slate_size):
+        np.maximum(top, scores[:, slot], out=top)
+    masses = np.empty((slate_size, size), dtype=np.float32)  # slots first: NumPy is slow along short last axes
+    np.subtract(scores.T, top, out=masses)
+    np.exp(masses, out=masses)
+    return choose(masses.T, np.exp(null_logit - top), uniforms)
 
 
 def multinomial_proportional(

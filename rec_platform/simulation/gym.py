@@ -58,7 +58,7 @@ ENVIRONMENTS: dict[str, type[ClassicConfig]] = {
 """Registered ids and the constants they take."""
 
 
-class SlateVectorEnv(VectorEnv):
+class SlateVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray]):
     """B users of a simulator; see the module for spaces and resets."""
 
     def __init__(self, simulator: Simulator, num_envs: int) -> None:
@@ -93,7 +93,7 @@ class SlateVectorEnv(VectorEnv):
         return to_dict(users.observation), feedback.reward, feedback.terminated, feedback.truncated, info
 
 
-class SlateEnv(gymnasium.Env):
+class SlateEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     """One user of a simulator at a time; see the module for spaces."""
 
     def __init__(self, simulator: Simulator) -> None:

@@ -1,17 +1,23 @@
 """Interest evolution: the environment of SlateQ, restated for thousands of users at once.
 
 Ie et al. 2019 ("SlateQ", section 6; RecSim's ``interest_evolution.py``). A user has an interest u_j in each of T topics
-and a hidden time budget. Every step brings M fresh candidate documents, each of one topic t and a hidden quality
-q ~ N(mu_t, 0.1). The user takes one document of the slate with mass u_t + 1 each, or none with mass 2. Watching a
-document pays min(budget, 4) now and moves the interest in its topic; what it costs of the budget depends on quality,
-so that good documents, which users on average do not ask for, make long sessions.
+and a hidden time budget. What a document costs of the budget depends on its quality, so that good documents, for which
+users do not ask more than for bad ones, make long sessions.
 
-    observation   user_features = u [B, T]; candidates = topics [B, M] (item i is topic i, topics may repeat);
-                  context = sums over the session so far of watch time, watch time x quality, slates without a choice,
-                  and slates, each divided by the starting budget. No history.
+    documents     item i is topic i; M fresh ones each step, topics uniform (they may repeat). Each has a hidden quality
+                  q ~ Normal(mu_t, sd = 0.1), mu even from -3 to 0 over 70 % of the topics and from 0 to 3 over the rest
+    observation   user_features = u [B, T]; candidates = topics [B, M]; no history; context [B, 4] = sums over the
+                  session so far of watch time, watch time x quality, slates without a choice, and slates, each divided
+                  by the starting budget
+    user          a new one's interests are uniform in [-1, 1), his budget is 200
+    choice        document i with mass u_t + 1, none with mass 2 (multinomial proportional)
     reward        watch time w = min(budget, 4) of the document taken, else 0
-    interest      x = u_t, d = 0.3 (1 - |x|)(1 - x); x + d with probability (x + 1)/2, else x - d; kept in [-1, 1]
-    budget        b - w + 0.2647 w q after a choice, b - 0.5 after none; the session ends when b <= 0
+    response      ``watch_time`` of the document taken, 0 for the others; ``quality`` of all in the slate
+    interest      of the topic taken: x = u_t, d = 0.3 (1 - |x|)(1 - x); x + d with probability (x + 1)/2, else x - d;
+                  kept in [-1, 1]
+    budget        b - w + 0.2647 w q after a choice, b - 0.5 after none
+    end           terminated when b <= 0
+    defaults      k = 3, M = 10, T = 20: the published experiments (RecSim's own script has k = 2, M = 5)
 
 The interest array handed out is never changed by later steps (RecSim's own code does change it).
 """
@@ -133,10 +139,9 @@ class InterestEvolutionUsers:
         self._topic_quality = simulator.topic_quality
         self._streams = LaneStreams(seed, count)
         self._rng = self._streams.rng
-        lanes = np.arange(count, dtype=np.int32)
-        self._first_slot = lanes * config.slate_size
-        self._first_interest = lanes[:, None] * config.num_topics
-        self._first_candidate = lanes[:, None] * config.num_candidates
+        self._lanes = np.arange(count)
+        self._first_interest = self._lanes * config.num_topics
+        self._first_candidate = self._lanes * config.num_candidates
         self._budget = np.empty(count, dtype=np.float32)
         self._sums = np.zeros((4, count), dtype=np.float32)
         self._interests = np.empty((count, config.num_topics), dtype=np.float32)
@@ -167,22 +172,24 @@ class InterestEvolutionUsers:
         count = len(self._budget)
         positions = check_positions(positions, batch_size=count, spec=self.spec)
         uniforms = self._rng.random((2, count), dtype=np.float32)
-        topics = self._candidates.take(positions + self._first_candidate)
-        interests = topics + self._first_interest
-        chosen = self._choose(interests, uniforms[0])
-        taken = np.maximum(chosen, 0)
-        taken += self._first_slot  # flat slot of what was taken; slot 0 where nothing was, weighed by `clicked` = 0
+        # Slots are the first axis here: NumPy is slow along short last axes.
+        at = np.empty((config.slate_size, count), dtype=np.intp)
+        np.add(positions.T, self._first_candidate, out=at)
+        topics = self._candidates.take(at).astype(np.intp)
+        np.add(topics, self._first_interest, out=at)
+        chosen = self._choose(at, uniforms[0])
         clicked = (chosen >= 0).astype(np.float32)
-        self._move_interests(interests.take(taken), clicked, uniforms[1])
+        slots = np.maximum(chosen, 0)  # slot 0 where nothing was taken, weighed by `clicked` = 0
+        taken = slots * count + self._lanes
+        self._move_interests(at.take(taken), clicked, uniforms[1])
         quality = self._draw_quality(topics)
         watch = self._spend(quality.take(taken), clicked)
         self._candidates = self._new_candidates(count)
         self._context = self._new_context()
 
         responses = np.zeros((count, config.slate_size, 2), dtype=np.float32)
-        responses[:, :, 1] = quality
-        taken *= 2
-        responses.reshape(-1)[taken] = watch
+        responses[self._lanes, slots, 0] = watch
+        responses[:, :, 1] = quality.T
         return Feedback(
             chosen=chosen,
             responses=responses,
@@ -200,13 +207,13 @@ class InterestEvolutionUsers:
             self._context = self._context.copy()
             self._context[rows] = 0.0
 
-    def _choose(self, interests: Int32, uniforms: Float32) -> Int32:
-        """The slot each user takes; ``interests`` int32 [B, k] are flat indices."""
+    def _choose(self, interests: NDArray[np.intp], uniforms: Float32) -> Int32:
+        """The slot each user takes; ``interests`` [k, B] are flat (user, topic) indices."""
         masses = self._interests.take(interests)
         masses -= np.float32(self._config.min_normalizer)
-        return choose(masses, np.float32(self._config.null_mass - self._config.min_normalizer), uniforms)
+        return choose(masses.T, np.float32(self._config.null_mass - self._config.min_normalizer), uniforms)
 
-    def _move_interests(self, taken: Int32, clicked: Float32, uniforms: Float32) -> None:
+    def _move_interests(self, taken: NDArray[np.intp], clicked: Float32, uniforms: Float32) -> None:
         """The interest update at flat indices ``taken`` [B] where ``clicked`` is 1, into a new array."""
         x = self._interests.take(taken)
         change = 1.0 - np.abs(x)
@@ -223,8 +230,8 @@ class InterestEvolutionUsers:
         interests.reshape(-1)[taken] = x
         self._interests = interests
 
-    def _draw_quality(self, topics: Int32) -> Float32:
-        """Qualities float32 [B, k] of the slate's documents.
+    def _draw_quality(self, topics: NDArray[np.intp]) -> Float32:
+        """Qualities float32 [k, B] of the slate's documents.
 
         Quality is hidden until shown and the candidates are drawn anew each step, so only the slate's need be drawn.
         """

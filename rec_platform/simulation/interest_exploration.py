@@ -16,6 +16,7 @@ in what they think of two topics; a recommender is told neither type nor affinit
     choice        multinomial logit: logits a_t + quality, 5 for taking nothing
     reward        1 for a click, else 0; response ``click``
     end           never terminated; truncated after 100 slates (RecSim leaves the limit to its runner)
+    defaults      k = 2, M = 5, N = 2000, 2 topics, 2 types
 """
 
 from __future__ import annotations
@@ -183,17 +184,18 @@ class InterestExplorationUsers:
         self.spec = simulator.spec
         self._quality: Float32 = np.ascontiguousarray(simulator.item_features[:, 0])
         self._item_topics = simulator.item_topics
+        self._first_of_topic = simulator.item_topics.astype(np.intp) * count
         self._streams = LaneStreams(seed, count)
         self._rng = self._streams.rng
         topics = self._topics = len(config.topic_probabilities)
         self._type_edges = np.cumsum(config.type_probabilities)[:-1]
         self._log_means = np.asarray(config.log_affinity_means)
-        self._first_candidate = np.arange(count, dtype=np.int32)[:, None] * config.num_candidates
-        self._first_topic = np.arange(count, dtype=np.int32)[:, None] * topics
+        self._lanes = np.arange(count)
+        self._first_candidate = self._lanes * config.num_candidates
         self._steps = np.zeros(count, dtype=np.int32)
-        self._affinity = np.empty((count, topics), dtype=np.float32)
-        self._shown = np.zeros((count, topics), dtype=np.float32)
-        self._clicks = np.zeros((count, topics), dtype=np.float32)
+        self._affinity = np.empty((topics, count), dtype=np.float32)
+        self._shown = np.zeros((topics, count), dtype=np.float32)
+        self._clicks = np.zeros((topics, count), dtype=np.float32)
         self._candidates = np.empty((count, config.num_candidates), dtype=np.int32)
         self._no_features = np.empty((count, 0), dtype=np.float32)
         self._no_history = np.empty((count, 0), dtype=np.int32)
@@ -218,12 +220,16 @@ class InterestExplorationUsers:
         """Show a slate to each user; see `SimulatedUsers.step`."""
         count, slate_size = len(self._steps), self.spec.slate_size
         positions = check_positions(positions, batch_size=count, spec=self.spec)
-        documents = self._candidates.take(positions + self._first_candidate)
-        flat = self._item_topics.take(documents) + self._first_topic
-        chosen = self._choose(documents, flat)
+        # Slots and topics are the first axis here: NumPy is slow along short last axes.
+        at = np.empty((slate_size, count), dtype=np.intp)
+        np.add(positions.T, self._first_candidate, out=at)
+        documents = self._candidates.take(at).astype(np.intp)
+        shown = self._first_of_topic.take(documents)
+        shown += self._lanes
+        chosen = self._choose(documents, shown)
         users = np.flatnonzero(chosen >= 0)
         slots = chosen.take(users)
-        self._count(flat, flat[users, slots])
+        self._count(shown, shown[slots, users])
         self._candidates = self._new_candidates(count)
         responses = np.zeros((count, slate_size, 1), dtype=np.float32)
         responses[users, slots, 0] = 1.0
@@ -243,17 +249,17 @@ class InterestExplorationUsers:
             self._enter(rows)
             self._context[rows] = 0.0
 
-    def _choose(self, documents: Int32, flat: Int32) -> Int32:
-        """The slot each user takes; ``flat`` int32 [B, k] points into the affinities."""
-        logits = self._affinity.take(flat)
+    def _choose(self, documents: NDArray[np.intp], topics: NDArray[np.intp]) -> Int32:
+        """The slot each user takes of ``documents`` [k, B]; ``topics`` [k, B] are their flat (topic, user) indices."""
+        logits = self._affinity.take(topics)
         logits += self._quality.take(documents)
-        uniforms = self._rng.random(len(logits), dtype=np.float32)
-        return multinomial_logit(logits, np.float32(self._config.null_logit), uniforms)
+        uniforms = self._rng.random(len(self._steps), dtype=np.float32)
+        return multinomial_logit(logits.T, np.float32(self._config.null_logit), uniforms)
 
-    def _count(self, shown: Int32, clicked: Int32) -> None:
-        """Add flat (user, topic) indices of what was shown, [B, k], and clicked, [users who chose], to the counts."""
-        shape = self._shown.shape
-        self._shown += np.bincount(shown.reshape(-1), minlength=self._shown.size).reshape(shape)
+    def _count(self, shown: NDArray[np.intp], clicked: NDArray[np.intp]) -> None:
+        """Add flat (topic, user) indices of what was shown, [k, B], and clicked, [users who chose], to the counts."""
+        counts = np.bincount(shown.reshape(-1), minlength=self._shown.size)
+        self._shown += counts.reshape(self._shown.shape)
         self._clicks.reshape(-1)[clicked] += 1.0
         self._steps += 1
         self._context = self._new_context()
@@ -262,8 +268,9 @@ class InterestExplorationUsers:
         config, topics = self._config, self._topics
         context = np.empty((len(self._steps), 1 + 2 * topics), dtype=np.float32)
         context[:, 0] = self._steps * np.float32(1 / config.max_steps)
-        context[:, 1 : 1 + topics] = self._shown * np.float32(1 / (config.slate_size * config.max_steps))
-        context[:, 1 + topics :] = self._clicks / np.maximum(self._shown, np.float32(1e-9))
+        for topic, (shown, clicks) in enumerate(zip(self._shown, self._clicks, strict=True), start=1):
+            np.multiply(shown, np.float32(1 / (config.slate_size * config.max_steps)), out=context[:, topic])
+            np.divide(clicks, np.maximum(shown, np.float32(1e-9)), out=context[:, topics + topic])
         return context
 
     def _new_candidates(self, count: int) -> Int32:
@@ -275,10 +282,10 @@ class InterestExplorationUsers:
         draws = self._streams.entries(rows, 1 + topics + config.num_candidates)
         types = np.searchsorted(self._type_edges, draws[:, 0], side="right")
         normal: Float64 = ndtri(np.maximum(draws[:, 1 : 1 + topics], 2.0**-54))
-        self._affinity[rows] = np.exp(self._log_means[types] + config.log_affinity_spread * normal)
+        self._affinity[:, rows] = np.exp(self._log_means[types] + config.log_affinity_spread * normal).T
         self._steps[rows] = 0
-        self._shown[rows] = 0.0
-        self._clicks[rows] = 0.0
+        self._shown[:, rows] = 0.0
+        self._clicks[:, rows] = 0.0
         self._candidates[rows] = entry_documents(draws[:, 1 + topics :], config.num_documents)
 
     def _stagger(self) -> None:
@@ -289,11 +296,10 @@ class InterestExplorationUsers:
         counts = np.bincount(self._item_topics, minlength=self._topics)
         shares = counts / config.num_documents
         quality = np.bincount(self._item_topics, weights=self._quality, minlength=self._topics) / np.maximum(counts, 1)
-        self._shown[:] = np.outer(self._steps * config.slate_size, shares)
-        logits = self._affinity + quality - config.null_logit
+        self._shown[:] = np.outer(shares, self._steps * config.slate_size)
+        logits = self._affinity + quality[:, None] - config.null_logit
         mass = np.exp(np.minimum(logits, 50.0))
-        others = (config.slate_size - 1) * (mass @ shares)
-        self._clicks[:] = self._shown * mass / (1.0 + mass + others[:, None])
+        self._clicks[:] = self._shown * mass / (1.0 + mass + (config.slate_size - 1) * (shares @ mass))
 
 
 def _check_log_means(means: tuple[float, ...]) -> None:

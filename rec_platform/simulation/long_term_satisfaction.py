@@ -19,6 +19,7 @@ on his satisfaction, which follows what he consumed before and is never shown.
     exposure      n <- 0.7 n - 2(c - 1/2) + Normal(0, sd = 0.05), after the engagement; a new user's n is uniform in
                   ±(1/2)/(1 - 0.7). (RecSim's docstring has the sign of the middle term wrong.)
     end           terminated after 60 slates
+    defaults      k = 1, M = 5, N = 1000, s = 0.01
 
 At RecSim's own sensitivity 0.01 there is nothing long-term to learn: always the most clickbait earns most. From 0.1 the
 order turns, and from 0.3 it is clear (`PRESETS`).
@@ -157,7 +158,7 @@ class LongTermSatisfactionUsers:
         self._excess: Float32 = 2 * simulator.item_features[:, 0] - 1
         self._streams = LaneStreams(seed, count)
         self._rng = self._streams.rng
-        self._first_candidate = np.arange(count, dtype=np.int32) * config.num_candidates
+        self._first_candidate = np.arange(count) * config.num_candidates
         self._steps = np.zeros(count, dtype=np.int32)
         self._exposure = np.empty(count, dtype=np.float32)
         self._context = np.zeros((count, 3), dtype=np.float32)
@@ -189,7 +190,7 @@ class LongTermSatisfactionUsers:
         """Show a slate to each user; see `SimulatedUsers.step`."""
         count = len(self._steps)
         positions = check_positions(positions, batch_size=count, spec=self.spec)
-        documents = self._candidates.take(self._first_candidate + positions[:, 0])
+        documents = self._candidates.take(self._first_candidate + positions[:, 0]).astype(np.intp)
         noise = self._rng.standard_normal((2, count), dtype=np.float32)
         engagement = self._engage(documents, noise[0])
         observed = np.minimum(engagement, np.float32(MAX_RESPONSE))
@@ -212,8 +213,8 @@ class LongTermSatisfactionUsers:
             self._context, self._candidates = self._context.copy(), self._candidates.copy()
             self._enter(rows)
 
-    def _engage(self, documents: Int32, noise: Float32) -> Float32:
-        """Engagement float32 [B] with ``documents`` int32 [B]; ``noise`` is standard normal."""
+    def _engage(self, documents: NDArray[np.intp], noise: Float32) -> Float32:
+        """Engagement float32 [B] with ``documents`` [B]; ``noise`` is standard normal."""
         engagement = self._exposure * np.float32(self._config.sensitivity / 2)
         np.tanh(engagement, out=engagement)  # sat = (1 + tanh(s n / 2))/2, which cannot overflow
         engagement += 1
@@ -224,7 +225,7 @@ class LongTermSatisfactionUsers:
         np.exp(engagement, out=engagement)
         return engagement
 
-    def _move(self, documents: Int32, noise: Float32, observed: Float32) -> None:
+    def _move(self, documents: NDArray[np.intp], noise: Float32, observed: Float32) -> None:
         """Exposure, steps, and a new context array."""
         config, excess = self._config, self._excess.take(documents)
         memory = np.float32(config.memory_discount)

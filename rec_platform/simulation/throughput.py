@@ -2,6 +2,12 @@
 
 A policy is left out: its slates are random and drawn beforehand. What is counted is all that a training loop needs of a
 simulator in a step: the response, the transition, the next observation, and new users where old ones have left.
+
+With thousands of users the classic environments are bound by their random numbers: of a step of 4,096 users, drawing
+normals, uniforms and documents takes 38 % in interest evolution (3 qualities, 2 uniforms and 10 documents a user), 20 %
+in interest exploration and half in long-term satisfaction. Then come new users (13 to 20 %: hashing their draws, and
+copying the arrays handed out) and, in exploration, the exponentials of its logits. With hundreds of users the calls of
+NumPy bound them, about a microsecond each.
 """
 
 from __future__ import annotations

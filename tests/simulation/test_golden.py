@@ -99,7 +99,7 @@ def test_knowing_the_affinities_of_exploration_is_worth_little_more() -> None:
     returns = np.zeros(USERS)
     for _ in range(100):
         candidates = users.observation.candidates
-        scores = quality[candidates] + users._affinity[rows, EXPLORATION.item_topics[candidates]]
+        scores = quality[candidates] + users._affinity[EXPLORATION.item_topics[candidates], rows]
         feedback = users.step(np.argsort(-scores, axis=1, kind="stable")[:, :2].astype(np.int32))
         returns += feedback.reward
     ours = Estimate.of(returns)

@@ -41,7 +41,7 @@ def test_candidates_have_the_topic_shares() -> None:
 
 
 def test_affinities_come_from_the_user_types() -> None:
-    logs = np.log(InterestExploration().users(USERS, seed=0)._affinity.astype(np.float64))
+    logs = np.log(InterestExploration().users(USERS, seed=0)._affinity.astype(np.float64)).T
     second_type = logs[:, 0] > logs[:, 1]
     assert second_type.mean() == pytest.approx(0.7, abs=4 * (0.21 / USERS) ** 0.5)
     for chosen, means in ((~second_type, (0.1, 0.7)), (second_type, (0.7, 0.1))):

@@ -152,7 +152,7 @@ def find_ranking(
     small = simulator.spec.num_items <= SMALL_CATALOGUE
     basis: Float64 = np.eye(simulator.spec.num_items) if small else columns.values
     for scores in singles[: 1 if small else RESTARTS]:
-        start: Float64 = scores if small else np.linalg.lstsq(basis, scores, rcond=None)[0]
+        start = np.linalg.lstsq(basis, scores, rcond=None)[0].astype(np.float64)
         found = search.maximise(lambda weights: tried(basis @ weights), start, spread=SPREAD, rng=rng)
         finalists += [basis @ found.best, basis @ found.centre]
 

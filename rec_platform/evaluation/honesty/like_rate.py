@@ -1,8 +1,8 @@
 """The random like rate: how often do simulated users answer items that nobody chose for them?
 
 A log holds what its users chose to meet, so its share of positive events is that of well-chosen items. Random items
-must do clearly worse. A simulator fitted to the log alone usually has them do almost as well, because the log lacks what
-its users never chose: two MovieLens simulators both gave 55 %.
+must do clearly worse. A simulator fitted to the log alone usually has them do almost as well, because the log lacks
+what its users never chose: two MovieLens simulators both gave 55 %.
 """
 
 from __future__ import annotations

@@ -131,8 +131,9 @@ class _Values:
             self._likeness = np.nan
 
     def item_means(self) -> Float64:
-        means = np.full(len(self._sums), np.nan)
-        return np.divide(self._sums, self._counts, out=means, where=self._counts > 0)
+        means: Float64 = np.full(len(self._sums), np.nan)
+        np.divide(self._sums, self._counts, out=means, where=self._counts > 0)
+        return means
 
     @property
     def immediate_scale(self) -> float:

@@ -62,16 +62,30 @@ class ShiftedSets:
         inside = places < self._count
         blocked_rows, blocked = rows[~inside], places[~inside] - self._count
         rows, places = rows[inside], places[inside]
-        spare = np.arange(len(rows)) - np.searchsorted(rows, rows)  # the how-manieth replacement of its row
-        if len(blocked_rows):
-            # Rows of which a spare is in the history too: the free spares in order, by a stable sort.
+        spare = _rank(rows)
+        if len(blocked_rows) and len(rows):
+            # Rows of which a spare is in the history too: the n-th free spare lies behind as many blocked ones as
+            # stand before it, which is found by counting again until nothing changes.
+            widest = int(spare.max()) + int(_rank(blocked_rows).max()) + 3
             which, local = np.unique(blocked_rows, return_inverse=True)
-            taken = np.zeros((len(which), self._width - self._count), dtype=np.bool_)
-            taken[local, blocked] = True
-            free = np.argsort(taken, axis=1, kind="stable")
+            near = blocked < widest
+            taken = np.zeros((len(which), widest), dtype=np.int16)
+            taken[local[near], blocked[near]] = 1
+            taken.cumsum(axis=1, out=taken)
             at = np.minimum(np.searchsorted(which, rows), len(which) - 1)
-            crowded = which[at] == rows
-            spare[crowded] = free[at[crowded], spare[crowded]]
+            crowded = np.flatnonzero(which[at] == rows)
+            wanted, at = spare[crowded], at[crowded]
+            found = wanted + taken[at, wanted]
+            while (found != (further := wanted + taken[at, found])).any():
+                found = further
+            spare[crowded] = found
         replacements = self._base[self._count + spare] + shifts[rows]
         replacements -= (replacements >= self._num_items) * np.int32(self._num_items)
         items[rows, places] = replacements
+
+
+def _rank(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The how-manieth of its value each entry of ``rows``, rising, is: int64 [n], from 0."""
+    index = np.arange(len(rows))
+    begins = np.concatenate(([True], rows[1:] != rows[:-1]))[: len(rows)]
+    return index - np.maximum.accumulate(np.where(begins, index, 0))

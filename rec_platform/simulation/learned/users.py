@@ -13,10 +13,11 @@ from rec_platform.errors import InputError
 from rec_platform.simulation.candidates.generator import CandidateGenerator
 from rec_platform.simulation.candidates.sets import full_catalogue
 from rec_platform.simulation.choice import multinomial_logit
-from rec_platform.simulation.leave.likeness import category_counts, recently_consumed
+from rec_platform.simulation.leave.likeness import category_counts, recent_entries, recently_consumed
 from rec_platform.simulation.leave.rule import SlateOutcome
 from rec_platform.simulation.positions import check_positions
 from rec_platform.simulation.response.model import ResponseState
+from rec_platform.simulation.response.tracker import ResponseTracker
 from rec_platform.simulation.streams import LaneStreams
 from rec_platform.types import Bool, Feedback, Float32, Int32, Observation
 
@@ -28,13 +29,13 @@ class LearnedUsers:
     """B live users of a `LearnedSimulator`; a `SimulatedUsers`.
 
     What depends only on features and history (response state, recently consumed content, which items are available) is
-    kept and renewed only for the users whose history changed. Arrays are changed in place until an observation is
+    kept and brought up to date for the users whose history grew. Arrays are changed in place until an observation is
     handed out, and copied before the first change after that.
     """
 
     PHASES: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "choice": ("_answer",),
-        "transition": ("_drain", "_consume", "_renew"),
+        "transition": ("_drain", "_consume"),
         "documents": ("_draw_candidates", "_offer"),
     }
 
@@ -45,16 +46,14 @@ class LearnedUsers:
         self._leave = simulator.leave
         self._streams = LaneStreams(seed, count)
         self._rng = self._streams.rng
-        spec, model = self.spec, simulator.members[0]
-        shape = (count, model.num_channels)
+        spec = self.spec
+        self._tracker = ResponseTracker(simulator.members, count, first=seed % len(simulator.members))
         self._user_features: Float32 = np.empty((count, len(spec.user_feature_names)), dtype=np.float32)
         self._history: Int32 = np.empty((count, spec.history_length), dtype=np.int32)
         self._history_feedback: Float32 = np.empty((count, spec.history_length), dtype=np.float32)
         self._candidates: Int32 = np.empty((count, spec.num_candidates), dtype=np.int32)
-        self._member = np.zeros(count, dtype=np.int64)
-        self._gain: Float32 = np.empty(shape, dtype=np.float32)
-        self._query: Float32 = np.empty((*shape, model.item_vectors.shape[1]), dtype=np.float32)
         self._recent: Float32 = np.empty((count, simulator.content.shape[1]), dtype=np.float32)
+        self._recent_counts: Float32 = np.empty(count, dtype=np.float32)
         self._budget: Float32 = np.empty(count, dtype=np.float32)
         self._slates: Int32 = np.empty(count, dtype=np.int32)
         self._answered: Float32 = np.empty(count, dtype=np.float32)
@@ -160,18 +159,12 @@ class LearnedUsers:
 
     def _logits(self, items: Int32, channel: int, users: NDArray[np.int64] | None = None) -> Float32:
         """Log-odds float32 [n, k] of ``items`` by each user's own member; of all users where ``users`` is None."""
-        members = self._simulator.members
-        state = ResponseState(self._gain, self._query)
-        if users is not None:
-            state = ResponseState(self._gain[users], self._query[users])
-        if len(members) == 1:
-            return members[0].item_logits(state, items, channel)
+        tracker = self._tracker
         out = np.empty(items.shape, dtype=np.float32)
-        own = self._member if users is None else self._member[users]
-        for number, model in enumerate(members):
-            rows = np.flatnonzero(own == number)
-            part = ResponseState(state.gain[rows], state.query[rows])
-            out[rows] = model.item_logits(part, items[rows], channel)
+        for own, model in tracker.blocks() if users is None else tracker.by_member(users):
+            rows = own if users is None else users[own]
+            state = ResponseState(tracker.gain[rows], tracker.query[rows])
+            out[own] = model.item_logits(state, items[own], channel)
         return out
 
     def _correlation(self, items: Int32) -> Float32:
@@ -260,19 +253,21 @@ class LearnedUsers:
         """Append what was consumed to the histories, the oldest entries falling out."""
         if self._config.choice == "one":
             users = np.flatnonzero(chosen >= 0)
-            self._append(users, items[users, chosen[users]])
-        else:
-            for slot in range(items.shape[1]):
-                some = np.flatnonzero(answered[:, slot])
-                self._append(some, items[some, slot])
-            users = np.flatnonzero(chosen >= 0)
-        self._renew(users)
+            self._append(users, items[users, chosen[users]], renew=True)
+            return
+        for slot in range(items.shape[1]):
+            some = np.flatnonzero(answered[:, slot])
+            self._append(some, items[some, slot], renew=False)
+        self._tracker.renew(np.flatnonzero(chosen >= 0))
 
-    def _append(self, users: NDArray[np.int64], items: Int32) -> None:
+    def _append(self, users: NDArray[np.int64], items: Int32, *, renew: bool) -> None:
         """One item more in the history of each of ``users``."""
-        dropped = self._history[users, 0]
-        history = np.concatenate([self._history[users, 1:], items[:, None]], axis=1)
-        feedback = self._history_feedback[users]
+        before, feedback = self._history[users], self._history_feedback[users]
+        self._tracker.append(users, items, before, feedback, renew=renew)
+        if self._leave.bored_by in ("consumed", "shown"):
+            self._remember(users, items, before, feedback)
+        dropped = before[:, 0]
+        history = np.concatenate([before[:, 1:], items[:, None]], axis=1)
         feedback[:, :-1] = feedback[:, 1:]
         feedback[:, -1] = 1.0
         self._history[users] = history
@@ -284,7 +279,7 @@ class LearnedUsers:
 
     def _enter(self, rows: NDArray[np.int64]) -> None:
         """New users, each at a random point of his log, in ``rows`` int [n]; the arrays must be ours."""
-        simulator, log, draws = self._simulator, self._simulator.log, self._streams.entries(rows, 3)
+        simulator, log, draws = self._simulator, self._simulator.log, self._streams.entries(rows, 2)
         eligible, least = simulator.eligible_users, self._config.min_history
         who = eligible[(draws[:, 0] * len(eligible)).astype(np.int64)]
         ends = least + (draws[:, 1] * (log.histories.counts[who] + 1 - least)).astype(np.int64)
@@ -292,13 +287,16 @@ class LearnedUsers:
         self._user_features[rows] = log.user_features[who]
         self._history[rows] = history
         self._history_feedback[rows] = feedback
-        self._member[rows] = (draws[:, 2] * len(simulator.members)).astype(np.int64)
+        self._tracker.enter(rows, log.user_features[who], history, feedback)
+        if self._leave.bored_by in ("consumed", "shown"):
+            recent = self._leave.recent
+            self._recent[rows] = recently_consumed(simulator.content, history, feedback, recent)
+            self._recent_counts[rows] = recent_entries(history, feedback, recent).sum(axis=1)
         self._budget[rows] = self._leave.budget
         self._slates[rows] = 0
         self._answered[rows] = 0.0
         self._sessions[rows] = 0
         self._days[rows] = 0
-        self._renew(rows)
         if self.spec.full_catalogue:
             self._candidates[rows] = full_catalogue(history, self.spec.num_items)
         else:
@@ -312,19 +310,18 @@ class LearnedUsers:
     def _offer(self, rows: NDArray[np.int64] | slice) -> Int32:
         """Candidates int32 [n, M] of the users in ``rows``."""
         assert self._generator is not None
-        return self._generator.take(rows, self._history[rows], self._history_feedback[rows], self._query[rows, 0])
+        return self._generator.take(rows, self._history[rows], self._history_feedback[rows], self._tracker.query[rows, 0])
 
-    def _renew(self, rows: NDArray[np.int64]) -> None:
-        """What follows from the features and histories of the users in ``rows``."""
-        simulator = self._simulator
-        for number, model in enumerate(simulator.members):
-            own = rows if len(simulator.members) == 1 else rows[self._member[rows] == number]
-            state = model.state(self._user_features[own], self._history[own], self._history_feedback[own])
-            self._gain[own], self._query[own] = state.gain, state.query
-        if self._leave.bored_by in ("consumed", "shown"):
-            recent = self._leave.recent
-            history, feedback = self._history[rows, -recent:], self._history_feedback[rows, -recent:]
-            self._recent[rows] = recently_consumed(simulator.content, history, feedback, recent)
+    def _remember(self, users: NDArray[np.int64], items: Int32, history: Int32, feedback: Float32) -> None:
+        """The recently consumed content after ``items``; ``history`` and ``feedback`` are those before."""
+        content, recent = self._simulator.content, min(self._leave.recent, history.shape[1])
+        leaving, counts = history[:, -recent], self._recent_counts[users]
+        forgotten = (feedback[:, -recent] > 0) & (leaving >= 0)
+        total = self._recent[users] * np.maximum(counts, np.float32(1.0))[:, None] + content.take(items, axis=0)
+        total -= content.take(leaving, axis=0, mode="wrap") * forgotten[:, None]
+        counts += np.float32(1.0) - forgotten
+        self._recent_counts[users] = counts
+        self._recent[users] = total / counts[:, None]
 
     def _stagger(self) -> None:
         """Take a uniform part of each user's patience, as if every second slate had been answered without boredom."""

@@ -2,13 +2,16 @@
 
     e_i         = W content_i + id_i                                item vectors, d wide
     pool±       = sum_j a±_j e_{h_j} / (1 + sum_j a±_j)             over the positive / negative entries of the window,
-                                                                    a = exp(learned weight of the entry's age)
+                                                                    a±_j = m±_0 + m±_1 DECAY^age_j, both learned
     stats       = how much better or worse than the items' means he answered, all and lately; log counts
     (g_c, q_c)  = V_c tanh(U [pool+, pool-, stats, user features] + u) + v_c
     logit_c(i)  = b_ci + g_c + q_c . e_i
 
 Channel c = 0 is the positive response itself; every other channel (a purchase after the click, a rating of five among
 the liked) is the log-odds of its event *given* a positive response.
+
+The weights of age are constants plus one exponential, so that an entry more changes the pools by a few additions
+(`tracker`).
 
 No recurrent net: a user-step costs O(L d + k d) for the slate's logits and O(N d) for the whole catalogue's.
 `response_fit` fits it with torch; here are only arrays and NumPy, so that evaluating or loading it needs no torch and
@@ -30,6 +33,8 @@ from rec_platform.types import Float32, Int32
 
 FORMAT_VERSION = 2
 STATISTICS = 4
+DECAY = 0.8
+"""Of the decaying part of an entry's weight, per newer entry."""
 RECENT = 10
 """How many of the newest entries "lately" means in the statistics."""
 SHRINKAGE = 5.0
@@ -57,8 +62,8 @@ class ResponseModel:
         item_vectors: float32 [N, d] e.
         item_bias: float32 [E, N] b.
         item_mean: float32 [N] smoothed share of positive responses in the log.
-        positive_age_weights: float32 [L] a+, newest last.
-        negative_age_weights: float32 [L] a-.
+        age_mix: float32 [2, 2] m: of positive and negative entries; constant and decaying part.
+        history_length: L.
         hidden_weights: float32 [P, H] U.
         hidden_bias: float32 [H] u.
         output_weights: float32 [H, E, d + 1] V; the last column gives g.
@@ -68,12 +73,12 @@ class ResponseModel:
     item_vectors: Float32
     item_bias: Float32
     item_mean: Float32
-    positive_age_weights: Float32
-    negative_age_weights: Float32
+    age_mix: Float32
     hidden_weights: Float32
     hidden_bias: Float32
     output_weights: Float32
     output_bias: Float32
+    history_length: int
 
     @property
     def num_items(self) -> int:
@@ -82,10 +87,6 @@ class ResponseModel:
     @property
     def num_channels(self) -> int:
         return int(self.item_bias.shape[0])
-
-    @property
-    def history_length(self) -> int:
-        return int(self.positive_age_weights.shape[0])
 
     @property
     def num_user_features(self) -> int:
@@ -106,13 +107,18 @@ class ResponseModel:
             )
         inputs = np.concatenate(
             [
-                self._pool(history, history_feedback > 0, self.positive_age_weights),
-                self._pool(history, history_feedback < 0, self.negative_age_weights),
+                self._pool(history, history_feedback > 0, self.age_mix[0]),
+                self._pool(history, history_feedback < 0, self.age_mix[1]),
                 history_statistics(history, history_feedback, self.item_mean),
                 user_features,
             ],
             axis=1,
         )
+        return self.state_of(inputs)
+
+    def state_of(self, inputs: Float32) -> ResponseState:
+        """The state from the inputs of the hidden layer, float32 [B, P]."""
+        size = len(inputs)
         hidden = np.tanh(inputs @ self.hidden_weights + self.hidden_bias)
         output = (hidden @ self.output_weights.reshape(len(self.hidden_bias), -1)).reshape(size, *self.output_bias.shape)
         output += self.output_bias
@@ -137,11 +143,11 @@ class ResponseModel:
         logits += state.gain[:, channel, None]
         return logits
 
-    def _pool(self, history: Int32, wanted: np.ndarray, age_weights: Float32) -> Float32:
+    def _pool(self, history: Int32, wanted: np.ndarray, mix: Float32) -> Float32:
         """Float32 [B, d]: the weighted mean of the vectors of the history entries where ``wanted`` bool [B, L]."""
         size = len(history)
         rows, columns = np.nonzero(wanted & (history >= 0))
-        weights = age_weights[columns]
+        weights = (mix @ age_powers(self.history_length))[columns]
         starts = np.concatenate(([0], np.cumsum(np.bincount(rows, minlength=size))))
         matrix = sparse.csr_matrix((weights, history[rows, columns], starts), shape=(size, self.num_items))
         total = np.bincount(rows, weights=weights, minlength=size).astype(np.float32)
@@ -150,7 +156,8 @@ class ResponseModel:
     def save(self, folder: Path) -> None:
         """Write ``response_model.safetensors`` and ``response_model.json`` into a folder, made where it is missing."""
         folder.mkdir(parents=True, exist_ok=True)
-        save_file({f.name: np.ascontiguousarray(getattr(self, f.name)) for f in fields(self)}, _arrays(folder))
+        names = [f.name for f in fields(self) if f.name != "history_length"]
+        save_file({name: np.ascontiguousarray(getattr(self, name)) for name in names}, _arrays(folder))
         sizes = {"format_version": FORMAT_VERSION, "items": self.num_items, "history_length": self.history_length}
         (folder / "response_model.json").write_text(json.dumps(sizes, indent=2) + "\n")
 
@@ -162,14 +169,21 @@ class ResponseModel:
             InputError: a file is missing or not what it should be.
         """
         try:
-            version = json.loads((folder / "response_model.json").read_text())["format_version"]
-            if version != FORMAT_VERSION:
-                raise InputError(str(folder), f"response model format {version}", f"this reads {FORMAT_VERSION}: fit anew")
-            return ResponseModel(**load_file(_arrays(folder)))
+            sizes = json.loads((folder / "response_model.json").read_text())
+            if sizes["format_version"] != FORMAT_VERSION:
+                problem = f"response model format {sizes['format_version']}"
+                raise InputError(str(folder), problem, f"this version reads format {FORMAT_VERSION}: fit anew")
+            return ResponseModel(**load_file(_arrays(folder)), history_length=int(sizes["history_length"]))
         except InputError:
             raise
         except Exception as error:
             raise InputError(str(folder), f"no readable response model: {error}") from error
+
+
+def age_powers(length: int) -> Float32:
+    """1 and DECAY^age of each entry of a window, newest last: float32 [2, length]."""
+    ages = np.arange(length - 1, -1, -1, dtype=np.float32)
+    return np.stack([np.ones(length, dtype=np.float32), np.float32(DECAY) ** ages])
 
 
 def history_statistics(history: Int32, history_feedback: Float32, item_mean: Float32) -> Float32:
