@@ -134,10 +134,11 @@ def simulator(
         print_json(honesty.to_dict())
         return
     stdout.print(_returns(honesty))
-    stdout.print(_checks(honesty))
-    stdout.print(honesty.verdict.summary, soft_wrap=True, markup=False, highlight=False)
+    for name, word, sentence in honesty.checks.rows():
+        _say(f"{name}: {word}. {sentence}")
+    _say(honesty.verdict.summary)
     for warning in honesty.verdict.warnings:
-        stdout.print(f"warning: {warning}", soft_wrap=True, markup=False, highlight=False)
+        _say(f"warning: {warning}")
 
 
 def _world_and_models(checked: Experiment, references: list[str], where: Path) -> tuple[World, dict[str, Bundle]]:
@@ -160,6 +161,11 @@ def _world_and_models(checked: Experiment, references: list[str], where: Path) -
     return world, bundles
 
 
+def _say(line: str) -> None:
+    """One line of the answer, whatever is in it."""
+    stdout.print(line, soft_wrap=True, markup=False, highlight=False)
+
+
 def _returns(honesty: Honesty) -> Table:
     """Mean return of every policy in every place."""
     from rec_platform.evaluation.honesty import PLACES
@@ -169,15 +175,5 @@ def _returns(honesty: Honesty) -> Table:
     for place in honesty.rollouts:
         table.add_column(PLACES[place], justify="right")
     for row in honesty.return_rows():
-        table.add_row(*row)
-    return table
-
-
-def _checks(honesty: Honesty) -> Table:
-    """Every check with its verdict and its numbers in words."""
-    table = Table(title="checks", title_justify="left", show_lines=True)
-    for column in ("check", "verdict", "numbers"):
-        table.add_column(column)
-    for row in honesty.checks.rows():
         table.add_row(*row)
     return table

@@ -13,12 +13,10 @@ from rec_platform.data.catalog import Catalog
 from rec_platform.data.dataset import Dataset
 from rec_platform.data.event_channels import EventChannels
 from rec_platform.data.exposures import Exposures
+from rec_platform.data.feedback import RANDOM_RATING
 from rec_platform.data.histories import Histories, catalog_indices
 from rec_platform.data.users import UserEncoder
 from rec_platform.types import Bool, Float32, Int32
-
-RANDOM_RATING = "random_rating"
-"""Event of a rating whose item was drawn uniformly at random: it trains nothing, models are judged on it."""
 
 
 @dataclass(frozen=True)

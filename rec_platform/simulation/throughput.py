@@ -5,7 +5,7 @@ simulator in a step: the response, the transition, the next observation, and new
 
 With thousands of users the classic environments are bound by their random numbers: of a step of 4,096 users, drawing
 normals, uniforms and documents takes 38 % in interest evolution (3 qualities, 2 uniforms and 10 documents a user), 20 %
-in interest exploration and half in long-term satisfaction. Then come new users (13 to 20 %: hashing their draws, and
+in interest exploration and half in long-term satisfaction. Then come new users (16 to 22 %: hashing their draws, and
 copying the arrays handed out) and, in exploration, the exponentials of its logits. With hundreds of users the calls of
 NumPy bound them, about a microsecond each.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,14 @@ from rec_platform.data.dataset import Dataset
 from rec_platform.data.feedback import FeedbackRule
 from rec_platform.data.histories import Histories
 from rec_platform.data.splits import split_users
+from rec_platform.data.user_log import UserLog
 from rec_platform.data.users import UserEncoder
 from rec_platform.errors import InputError
 from rec_platform.registry.manifest import DatasetReference
 from rec_platform.simulation.classic import Classic
 from rec_platform.simulation.interest_evolution import InterestEvolution
 from rec_platform.simulation.learned import LearnedSimulator, LearnedSimulatorConfig
+from rec_platform.simulation.response.report import SelectionBias
 from rec_platform.simulation.simulator import Simulator
 from rec_platform.simulation.simulators import build
 from rec_platform.training.experiment import Experiment
@@ -86,39 +88,38 @@ def _learned(experiment: Experiment, config: LearnedSimulatorConfig, cache: Path
     catalog, encoder, rule = dataset.catalog(), dataset.user_encoder(), dataset.feedback_rule
     if config.slate_size > len(catalog):
         raise InputError("simulator.slate_size", f"{config.slate_size} is above the {len(catalog)} items of the log")
-    histories = Histories.build(dataset, catalog)
-    histories = histories.select(histories.counts > config.min_history)
-    if len(histories) < MIN_USERS:
+    log = UserLog.read(
+        dataset, catalog=catalog, encoder=encoder, min_events=config.min_history + 1, channels=config.channels
+    )
+    if len(log) < MIN_USERS:
         raise InputError(
             "data.dataset",
-            f"{len(histories)} users have more than {config.min_history} positive or negative events, "
-            f"{MIN_USERS} are needed",
+            f"{len(log)} users have more than {config.min_history} positive or negative events, {MIN_USERS} are needed",
             "ingest a longer log, or lower simulator.min_history",
         )
     share = experiment.data.evaluation_share
-    train_rows, evaluation_rows = split_users(len(histories), [1.0 - share, share], experiment.seed)
-    features = dataset.user_features(histories.user_ids, encoder)
+    train_rows, evaluation_rows = split_users(len(log), [1.0 - share, share], experiment.seed)
     key = json.dumps([dataset.hash, config.model_dump(mode="json"), share, experiment.seed], sort_keys=True)
     folder = cache / hashlib.sha256(key.encode()).hexdigest()[:16]
     simulators, fit = [], {}
-    for name, rows, seed in (("train", train_rows, 0), ("evaluation", evaluation_rows, 1)):
+    for name, rows, members, seed in (
+        ("train", train_rows, config.members - config.held_back, 0),
+        ("evaluation", evaluation_rows, config.held_back, 1),
+    ):
         simulator, report = _fitted(
-            folder / name,
-            catalog=catalog,
-            histories=histories.select(rows),
-            user_features=features[rows],
-            user_feature_names=encoder.names,
-            config=config,
-            seed=experiment.seed * 2 + seed,
+            folder / name, log.select(rows), config, members=members, seed=experiment.seed * 2 + seed
         )
         simulators.append(simulator)
         fit[name] = report
+    bias = SelectionBias.of(dataset)
+    if bias is not None:
+        fit["selection_bias"] = asdict(bias)
     return World(
         catalog=catalog,
         train=simulators[0],
         evaluation=simulators[1],
-        histories=histories.select(train_rows),
-        user_features=features[train_rows],
+        histories=log.histories.select(train_rows),
+        user_features=log.user_features[train_rows],
         encoder=encoder,
         rule=rule,
         dataset=DatasetReference(name=dataset.name, hash=dataset.hash),
@@ -126,12 +127,14 @@ def _learned(experiment: Experiment, config: LearnedSimulatorConfig, cache: Path
     )
 
 
-def _fitted(folder: Path, **arguments: Any) -> tuple[LearnedSimulator, dict[str, Any]]:
+def _fitted(
+    folder: Path, log: UserLog, config: LearnedSimulatorConfig, *, members: int, seed: int
+) -> tuple[LearnedSimulator, dict[str, Any]]:
     """The simulator saved in ``folder``, or a fresh fit that is then saved there."""
     report = folder / "fit.json"
     if report.exists():
         return LearnedSimulator.load(folder), json.loads(report.read_text())
-    simulator, fitted = LearnedSimulator.fit(**arguments)
+    simulator, fitted = LearnedSimulator.fit(log, config, members=members, seed=seed)
     folder.mkdir(parents=True, exist_ok=True)
     simulator.save(folder)
     content = fitted.to_dict()

@@ -6,13 +6,12 @@ import pytest
 from synthetic_log import CONFIG, synthetic_log
 
 from rec_platform.simulation.learned import LearnedSimulator
-from rec_platform.simulation.response_fit import FitReport
+from rec_platform.simulation.learned.simulator import FitReport
 
 
 @pytest.fixture(scope="session")
 def fitted() -> tuple[LearnedSimulator, FitReport]:
-    catalog, histories, user_features = synthetic_log()
-    return LearnedSimulator.fit(catalog, histories, user_features, CONFIG, seed=0)
+    return LearnedSimulator.fit(synthetic_log(), CONFIG, members=1, seed=0)
 
 
 @pytest.fixture(scope="session")

@@ -43,7 +43,7 @@ class NotApplicable:
 
     @property
     def sentence(self) -> str:
-        return f"Not applicable: {self.reason}."
+        return f"{self.reason[0].upper()}{self.reason[1:]}."
 
     def to_dict(self) -> dict[str, Any]:
         return {"verdict": self.verdict, "sentence": self.sentence, "reason": self.reason}

@@ -194,7 +194,6 @@ def find_long_term(
     users: int,
     seed: int,
     rng: np.random.Generator,
-    search: CrossEntropy = SEARCH,
 ) -> LongTermSearch:
     """Search the class for the highest return; users and seeds as in `constant_action.find_ranking`."""
     family = TradeOffClass(simulator, columns, seen, constant)
@@ -208,7 +207,7 @@ def find_long_term(
     points = sorted(family.first_points(), key=tried, reverse=True)
     finalists = [family.point(now=1.0), *points[:STARTS]]
     for start in points[:STARTS]:
-        found = search.maximise(tried, start, spread=SPREAD, rng=rng)
+        found = SEARCH.maximise(tried, start, spread=SPREAD, rng=rng)
         finalists += [found.best, found.centre]
 
     def judged(point: Float64) -> float:

@@ -33,9 +33,7 @@ class CandidateSources:
     cells: ItemCells | None
 
     @staticmethod
-    def build(
-        shares: CandidateShares, num_candidates: int, popularity: Float32, vectors: Float32
-    ) -> CandidateSources:
+    def build(shares: CandidateShares, num_candidates: int, popularity: Float32, vectors: Float32) -> CandidateSources:
         """For ``popularity`` float32 [N] and response vectors float32 [N, d]."""
         counts = shares.counts(num_candidates)
         pool = min(POPULAR_POOL * counts["popular"], len(popularity))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,7 +36,7 @@ class ShiftedSets:
         self._base = np.zeros(0, dtype=np.int32)
         self._shifts = np.zeros(size, dtype=np.int32)
         # Where an item stands in the subset, -1 = nowhere; twice in a row, so that a rotation needs no modulo.
-        self._place = np.full(2 * num_items, -1, dtype=np.int32 if self._width > 32_000 else np.int16)
+        self._place: NDArray[Any] = np.full(2 * num_items, -1, dtype=np.int32 if self._width > 32_000 else np.int16)
 
     def draw(self, rng: np.random.Generator) -> None:
         """A new subset, and a new shift a user."""

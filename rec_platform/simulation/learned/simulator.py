@@ -128,7 +128,8 @@ class LearnedSimulator:
         self.content = unit_rows(catalog.features)
         is_category = [name.startswith("category=") for name in catalog.feature_names]
         self.categories: Float32 = np.ascontiguousarray(catalog.features[:, is_category])
-        size, context = len(catalog), ("session_slates", "session_response_rate")
+        size = len(catalog)
+        context: tuple[str, ...] = ("session_slates", "session_response_rate")
         if config.sessions.per_user > 1:
             context += ("sessions_done", "days_away")
         self.spec = SimulatorSpec(
@@ -242,15 +243,16 @@ class LearnedSimulator:
     def immediate_value(self, observation: Observation) -> Float32:
         """The members' mean probability that each candidate, alone, is answered: float32 [B, M]."""
         out = np.zeros(observation.candidates.shape, dtype=np.float32)
-        given = (observation.user_features, observation.history, observation.history_feedback)
         for start in range(0, len(out), IMMEDIATE_CHUNK):
             rows = slice(start, start + IMMEDIATE_CHUNK)
             for model in self.members:
+                state = model.state(
+                    observation.user_features[rows], observation.history[rows], observation.history_feedback[rows]
+                )
                 if self.spec.full_catalogue:
-                    logits = model.logits(*(array[rows] for array in given))
+                    logits = model.catalogue_logits(state)
                 else:
-                    items = np.maximum(observation.candidates[rows], 0)
-                    logits = model.slate_logits(*(array[rows] for array in given), items)
+                    logits = model.item_logits(state, np.maximum(observation.candidates[rows], 0))
                 out[rows] += expit(logits)
         out *= np.float32(1.0 / len(self.members))
         return out
@@ -259,9 +261,7 @@ class LearnedSimulator:
         """``null``: boredom switched off. ``second_rule``: another leave rule; see `PatienceConfig.second_rule`."""
         second = self.leave.second_rule() if isinstance(self.leave, PatienceConfig) else PatienceConfig()
         rules: dict[str, FixedLeave] = {"null": self.leave.without_boredom(), "second_rule": second}
-        return {
-            name: self.with_config(self.config.model_copy(update={"leave": rule})) for name, rule in rules.items()
-        }
+        return {name: self.with_config(self.config.model_copy(update={"leave": rule})) for name, rule in rules.items()}
 
     def similarity(self, history: Int32, history_feedback: Float32, recent: int = 10) -> Float32:
         """Float32 [B, N]: every item's mean cosine similarity to the items lately consumed, as in the leave rules."""

@@ -149,12 +149,15 @@ class LearnedUsers:
                 probability -= np.float32(self._config.correlation_penalty) * self._correlation(items)
             answered = rng.random(items.shape, dtype=np.float32) < probability
             responses[:, :, 0] = answered
-            chosen = np.where(answered.any(axis=1), answered.argmax(axis=1), -1).astype(np.int32)
+            first: Int32 = answered.argmax(axis=1).astype(np.int32)
+            chosen = np.where(answered.any(axis=1), first, np.int32(-1))
             users, slots = np.nonzero(answered)
         for channel in range(1, responses.shape[2]):
             draws = rng.random(items.shape if self._config.choice == "each" else (count, 1), dtype=np.float32)
             draws = np.broadcast_to(draws, items.shape)[users, slots]
-            responses[users, slots, channel] = draws < expit(self._logits(items[users, slots, None], channel, users)[:, 0])
+            responses[users, slots, channel] = draws < expit(
+                self._logits(items[users, slots, None], channel, users)[:, 0]
+            )
         return chosen, responses
 
     def _logits(self, items: Int32, channel: int, users: NDArray[np.int64] | None = None) -> Float32:
@@ -208,9 +211,7 @@ class LearnedUsers:
         if by == "nothing":
             return np.zeros(len(items), dtype=np.float32)
         if by == "category":
-            counts = category_counts(
-                simulator.categories, self._history, self._history_feedback, self._leave.recent
-            )
+            counts = category_counts(simulator.categories, self._history, self._history_feedback, self._leave.recent)
             of_items = simulator.categories.take(items, axis=0) * counts[:, None, :]
             return (of_items.max(axis=2) * answered).max(axis=1)
         if by == "shown":
@@ -228,7 +229,7 @@ class LearnedUsers:
         if sessions.per_user == 1:
             return left
         uniforms = self._rng.random(len(left), dtype=np.float32)
-        share = self._answered / np.maximum(self._slates, 1)
+        share = (self._answered / np.maximum(self._slates, 1)).astype(np.float32)
         days = self._simulator.returning.days(share, self._slates, uniforms, sessions.longest)
         reward -= left * np.float32(sessions.absence_penalty / sessions.longest) * days
         self._sessions += left
@@ -310,7 +311,9 @@ class LearnedUsers:
     def _offer(self, rows: NDArray[np.int64] | slice) -> Int32:
         """Candidates int32 [n, M] of the users in ``rows``."""
         assert self._generator is not None
-        return self._generator.take(rows, self._history[rows], self._history_feedback[rows], self._tracker.query[rows, 0])
+        return self._generator.take(
+            rows, self._history[rows], self._history_feedback[rows], self._tracker.query[rows, 0]
+        )
 
     def _remember(self, users: NDArray[np.int64], items: Int32, history: Int32, feedback: Float32) -> None:
         """The recently consumed content after ``items``; ``history`` and ``feedback`` are those before."""

@@ -101,7 +101,7 @@ def fit_hazard(steps: SessionSteps, *, max_slates: int = 100) -> tuple[FittedLea
     """Fit to the sessions of a log.
 
     Raises:
-        InputError: fewer than `FEWEST_SESSIONS` sessions, or hardly one with a second step.
+        InputError: fewer than `FEWEST_SESSIONS` sessions, hardly one with a second step, or no step without an answer.
     """
     mean = len(steps) / max(steps.num_sessions, 1)
     if steps.num_sessions < FEWEST_SESSIONS or mean < SHORTEST_MEAN:
@@ -109,6 +109,12 @@ def fit_hazard(steps: SessionSteps, *, max_slates: int = 100) -> tuple[FittedLea
             "simulator.leave",
             f"{steps.num_sessions} sessions of {mean:.2f} steps on average do not say when users leave",
             f"give at least {FEWEST_SESSIONS} sessions of more than {SHORTEST_MEAN} steps, or use kind: patience",
+        )
+    if steps.answered.all():
+        raise InputError(
+            "simulator.leave",
+            "the log's sessions hold only what was consumed, not how users took what did not please them",
+            "log what is shown, or use kind: patience",
         )
     columns = _columns(steps)
     late = _later_sessions(steps)
@@ -125,7 +131,7 @@ def fit_hazard(steps: SessionSteps, *, max_slates: int = 100) -> tuple[FittedLea
         constant=PredictionMetrics.of(flat, steps.last[late]),
         weights=named,
     )
-    return FittedLeave(**named, mean_slates=mean, max_slates=max_slates), report
+    return FittedLeave.model_validate({**named, "mean_slates": mean, "max_slates": max_slates}), report
 
 
 def _columns(steps: SessionSteps) -> Float64:

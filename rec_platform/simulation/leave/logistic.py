@@ -9,7 +9,9 @@ from scipy.special import expit
 from rec_platform.types import Float64
 
 
-def fit_logistic(columns: Float64, happened: Float64, trials: Float64 | None = None, *, penalty: float = 1.0) -> Float64:
+def fit_logistic(
+    columns: Float64, happened: Float64, trials: Float64 | None = None, *, penalty: float = 1.0
+) -> Float64:
     """Weights w [P] of p = sigmoid(columns w), by L-BFGS.
 
     Args:

@@ -41,9 +41,7 @@ class SessionSteps:
     last: Bool
 
     @staticmethod
-    def of(
-        histories: Histories, exposures: Exposures | None, content: Float32, *, recent: int
-    ) -> SessionSteps | None:
+    def of(histories: Histories, exposures: Exposures | None, content: Float32, *, recent: int) -> SessionSteps | None:
         """The steps of a log; None where it knows no sessions.
 
         Args:

@@ -136,9 +136,7 @@ def _responded(
     return examples, positions >= np.floor(histories.counts[users] * (1.0 - holdout_share))
 
 
-def _shown(
-    exposures: Exposures, channels: EventChannels | None, holdout_share: float
-) -> tuple[ResponseExamples, Bool]:
+def _shown(exposures: Exposures, channels: EventChannels | None, holdout_share: float) -> tuple[ResponseExamples, Bool]:
     """Every slot that held an item; and which are held out."""
     rows, slots = np.nonzero(exposures.slots)
     counts = np.bincount(exposures.users)

@@ -120,14 +120,22 @@ class ResponseModel:
         """The state from the inputs of the hidden layer, float32 [B, P]."""
         size = len(inputs)
         hidden = np.tanh(inputs @ self.hidden_weights + self.hidden_bias)
-        output = (hidden @ self.output_weights.reshape(len(self.hidden_bias), -1)).reshape(size, *self.output_bias.shape)
+        output = (hidden @ self.output_weights.reshape(len(self.hidden_bias), -1)).reshape(
+            size, *self.output_bias.shape
+        )
         output += self.output_bias
         return ResponseState(gain=output[:, :, -1], query=output[:, :, :-1])
 
     def logits(self, user_features: Float32, history: Int32, history_feedback: Float32) -> Float32:
         """Float32 [B, N]: the log-odds of a positive response to every item of the catalogue."""
-        state = self.state(user_features, history, history_feedback)
-        return state.query[:, 0] @ self.item_vectors.T + self.item_bias[0] + state.gain[:, :1]
+        return self.catalogue_logits(self.state(user_features, history, history_feedback))
+
+    def catalogue_logits(self, state: ResponseState) -> Float32:
+        """As `logits`, from a state that is already known."""
+        logits: Float32 = state.query[:, 0] @ self.item_vectors.T
+        logits += self.item_bias[0]
+        logits += state.gain[:, :1]
+        return logits
 
     def slate_logits(
         self, user_features: Float32, history: Int32, history_feedback: Float32, items: Int32, channel: int = 0

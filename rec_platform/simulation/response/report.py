@@ -9,8 +9,9 @@ import numpy as np
 from scipy.special import expit, logit
 
 from rec_platform.data.dataset import Dataset
+from rec_platform.data.feedback import RANDOM_RATING
 from rec_platform.data.histories import Histories
-from rec_platform.data.user_log import RANDOM_RATING, RandomRatings
+from rec_platform.data.user_log import RandomRatings
 from rec_platform.simulation.response.examples import ResponseExamples
 from rec_platform.simulation.response.fit import ResponseFit, predict
 from rec_platform.simulation.response.metrics import CalibrationCurve, PredictionMetrics
@@ -24,6 +25,7 @@ JUDGED_LATER = 50_000
 """Held-out examples that are judged at most."""
 
 SEGMENTS = ("few", "some", "many")
+
 
 @dataclass(frozen=True, slots=True)
 class SelectionBias:
@@ -65,7 +67,7 @@ class ResponseReport:
         train: on examples it was fitted on (at most `JUDGED` of them).
         holdout: on the later events of each user.
         item_mean: the same events by each item's smoothed mean alone.
-        item_and_user: the same events by the item's mean plus the user's mean residual before the event.
+        item_and_user: the same events by the item's mean plus the mean residual of the user's earlier examples.
         members: each member alone on the same events.
         curve: predicted against observed on them.
         segments: the same events by the user's number of earlier events, and by the item's number of events.
@@ -115,7 +117,7 @@ def report_on(
         train=_judge(fit.members, train, histories, user_features),
         holdout=PredictionMetrics.of(logits, outcome),
         item_mean=PredictionMetrics.of(_log_odds(mean[held.items]), outcome),
-        item_and_user=PredictionMetrics.of(_log_odds(_item_and_user(fit.members[0], held, histories)), outcome),
+        item_and_user=PredictionMetrics.of(_log_odds(_item_and_user(fit, held)), outcome),
         members=tuple(PredictionMetrics.of(_log_odds(p), outcome) for p in every),
         curve=CalibrationCurve.of(logits, outcome),
         segments=_segments(fit, held, logits, outcome),
@@ -151,13 +153,27 @@ def _log_odds(probability: np.ndarray) -> Float64:
     return np.asarray(logit(np.clip(probability.astype(np.float64), 1e-6, 1 - 1e-6)))
 
 
-def _item_and_user(model: ResponseModel, examples: ResponseExamples, histories: Histories) -> Float64:
-    """Item mean + the user's mean residual over all his earlier events, shrunk by `SHRINKAGE` events."""
-    residuals = (histories.feedback > 0) - model.item_mean[histories.items].astype(np.float64)
-    running = np.concatenate(([0.0], np.cumsum(residuals)))
-    start = histories.offsets[examples.users]
-    total = running[start + examples.positions] - running[start]
-    return np.clip(model.item_mean[examples.items] + total / (examples.positions + SHRINKAGE), 0.01, 0.99)
+def _item_and_user(fit: ResponseFit, held: ResponseExamples) -> Float64:
+    """Item mean + the mean residual of the user's examples at earlier positions, shrunk by `SHRINKAGE` examples."""
+    mean = fit.members[0].item_mean.astype(np.float64)
+    users = np.concatenate([held.users, fit.train.users, fit.holdout.users])
+    positions = np.concatenate([held.positions, fit.train.positions, fit.holdout.positions])
+    known = [part.outcomes - mean[part.items] for part in (fit.train, fit.holdout)]
+    residuals = np.concatenate([np.zeros(len(held)), *known])
+    order = np.lexsort((positions, users))
+    running = np.concatenate(([0.0], np.cumsum(residuals[order])))
+    seen = np.concatenate(([0], np.cumsum(order >= len(held))))
+    user, position = users[order], positions[order]
+    new_user = np.concatenate(([True], user[1:] != user[:-1]))
+    new_place = new_user | np.concatenate(([True], position[1:] != position[:-1]))
+    index = np.arange(len(order))
+    first = np.maximum.accumulate(np.where(new_user, index, 0))
+    place = np.maximum.accumulate(np.where(new_place, index, 0))
+    total, count = np.empty(len(order)), np.empty(len(order))
+    total[order] = running[place] - running[first]
+    count[order] = seen[place] - seen[first]
+    size = len(held)
+    return np.clip(mean[held.items] + total[:size] / (count[:size] + SHRINKAGE), 0.01, 0.99)
 
 
 def _as_examples(ratings: RandomRatings, histories: Histories) -> ResponseExamples:

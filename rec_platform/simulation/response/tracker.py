@@ -20,7 +20,6 @@ from rec_platform.simulation.response.model import (
     SHRINKAGE,
     STATISTICS,
     ResponseModel,
-    ResponseState,
     age_powers,
 )
 from rec_platform.types import Float32, Int32

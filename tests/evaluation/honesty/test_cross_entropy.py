@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from rec_platform.evaluation.honesty.cross_entropy import CrossEntropy
 from rec_platform.types import Float64
@@ -16,8 +15,8 @@ def hill(point: Float64) -> float:
 
 
 def test_quadratic() -> None:
-    search = CrossEntropy(population=40, elites=8, rounds=60, patience=60)
-    found = search.maximise(hill, np.zeros(4), spread=1.0, rng=np.random.default_rng(0))
+    search = CrossEntropy(population=40, elites=15, rounds=60, patience=60)
+    found = search.maximise(hill, np.zeros(4), spread=2.0, rng=np.random.default_rng(0))
     np.testing.assert_allclose(found.centre, TOP, atol=0.02)
     np.testing.assert_allclose(found.best, TOP, atol=0.02)
     assert found.best_value == hill(found.best)
@@ -49,7 +48,6 @@ def test_same_generator_same_answer() -> None:
     np.testing.assert_array_equal(runs[0].centre, runs[1].centre)
 
 
-@pytest.mark.parametrize("spread", [0.0])
-def test_no_spread_stays(spread: float) -> None:
-    found = CrossEntropy(rounds=2).maximise(hill, TOP + 1, spread=spread, rng=np.random.default_rng(0))
+def test_no_spread_stays() -> None:
+    found = CrossEntropy(rounds=2).maximise(hill, TOP + 1, spread=0.0, rng=np.random.default_rng(0))
     np.testing.assert_array_equal(found.centre, TOP + 1)

@@ -163,7 +163,7 @@ def test_null_test() -> None:
 
 
 def test_like_rate() -> None:
-    assert LikeRate(random=0.44, log=0.55).verdict == "implausible"  # 0.8 of it
+    assert LikeRate(random=0.45, log=0.55).verdict == "implausible"
     assert LikeRate(random=0.3, log=0.55).verdict == "plausible"
     assert LikeRate(random=0.3, log=0.0).verdict == "plausible"
     assert LikeRate(random=0.3, log=0.6).ratio == pytest.approx(0.5)
@@ -190,6 +190,6 @@ def test_verdict_names_both_questions(far: float, constant: float) -> None:
     assert verdict.constant_action == ("one slate for all" if constant > 1 else "personalisation pays")
     assert len(verdict.warnings) == 2
     assert verdict.to_dict()["summary"] == verdict.summary
-    assert list(checks.by_name())[0] == "constant_action"
-    assert checks.rows()[3] == ("support", "not applicable", "Not applicable: there is no log.")
+    assert next(iter(checks.by_name())) == "constant_action"
+    assert checks.rows()[3] == ("support", "not applicable", "There is no log.")
     assert NONE.to_dict()["reason"] == "there is no log"

@@ -1,0 +1,78 @@
+"""`rec-platform evaluate simulator`: its answer for programs and people, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from rec_platform.cli.main import run
+
+EXPERIMENT: dict[str, Any] = {
+    "name": "examined",
+    "seed": 1,
+    "simulator": {"kind": "interest_evolution", "budget": 20.0},
+    "policy": {"encoder": "none", "item_ids": False},
+    "algorithm": {"kind": "ppo"},
+    "evaluation": {"users": 60},
+}
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> str:
+    path = tmp_path / "experiment.yaml"
+    path.write_text(yaml.safe_dump(EXPERIMENT))
+    return str(path)
+
+
+def test_json_and_report(experiment: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = tmp_path / "new" / "simulator.html"
+    arguments = ["evaluate", "simulator", experiment, "--home", str(tmp_path), "--json", "--report", str(report)]
+    assert run([*arguments, "--users", "40", "--seed", "5"]) == 0
+    answer = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert set(answer) == {"verdict", "checks", "policies", "users", "seed"}
+    assert (answer["users"], answer["seed"]) == (40, 5)
+    assert answer["verdict"]["long_term"] in ("something", "nothing")
+    assert answer["verdict"]["constant_action"] in ("one slate for all", "personalisation pays")
+    checks = answer["checks"]
+    assert set(checks) == {
+        "constant_action", "long_term", "reality_gap", "support", "rule_sensitivity", "null_test", "like_rate"
+    }  # fmt: skip
+    assert {"share", "constant", "random", "best"} <= set(checks["constant_action"])
+    assert {"gap", "gap_share", "myopic", "reference", "weights"} <= set(checks["long_term"])
+    assert checks["support"] == {
+        "verdict": "not applicable", "sentence": "There is no log.", "reason": "there is no log"
+    }  # fmt: skip
+    assert {"random", "myopic oracle", "one ranking for all", "long-term search", "topic_quality"} <= set(
+        answer["policies"]
+    )
+    for places in answer["policies"].values():
+        assert set(places) == {"train", "null"}
+        assert places["train"]["users"] == 40
+    assert report.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_for_people(experiment: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["evaluate", "simulator", experiment, "--home", str(tmp_path), "--set", "simulator.budget=12"]) == 0
+    out = capsys.readouterr().out
+    assert "returns of 60 fresh users" in out
+    assert "constant action: " in out
+    assert "support: not applicable. There is no log." in out
+
+
+def test_bad_input(experiment: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["evaluate", "simulator", experiment, "--home", str(tmp_path)]
+    for wrong, words in {
+        ("--users", "1"): "users: 1 is below 2",
+        ("--policy", "nobody"): "nobody",
+        ("--set", "simulator.budgte=3"): "budgte",
+        ("--report", str(tmp_path)): "is a folder",
+    }.items():
+        assert run([*command, *wrong]) == 2, wrong
+        said = capsys.readouterr()
+        assert words in " ".join(said.err.split())
+        assert "Traceback" not in said.out + said.err
+    assert run(["evaluate", "simulator", str(tmp_path / "none.yaml")]) == 2
