@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -72,11 +72,14 @@ def parse(model: type[Model], content: Any, where: str) -> Model:
         return model(**content)
     except ValidationError as error:
         first = error.errors()[0]
-        location = [str(part) for part in first["loc"]]
+        fields, location = _located(model, [str(part) for part in first["loc"]])
         field = ".".join(([where] if where else []) + location)
         if first["type"] == "extra_forbidden":
-            hint = did_you_mean(location[-1], _fields_at(model, location[:-1]))
-            raise InputError(field, "is not a known key", hint) from None
+            raise InputError(field, "is not a known key", did_you_mean(location[-1], fields)) from None
+        if first["type"] == "union_tag_invalid":
+            kind = first["ctx"]["tag"]
+            known = [name.strip("' ") for name in first["ctx"]["expected_tags"].split(",")]
+            raise InputError(f"{field}.kind", f"'{kind}' is unknown", did_you_mean(kind, known)) from None
         if first["type"] == "missing":
             raise InputError(field, "is missing", "add it") from None
         raise InputError(field, f"{first['msg']}, got {first.get('input')!r}") from None
@@ -84,15 +87,36 @@ def parse(model: type[Model], content: Any, where: str) -> Model:
         raise InputError(where or "the file", str(error)) from None
 
 
-def _fields_at(model: type[BaseModel], path: list[str]) -> list[str]:
-    """The field names of the model nested at ``path``; [] where it cannot be told."""
+def _located(model: type[BaseModel], path: list[str]) -> tuple[list[str], list[str]]:
+    """The field names of the model that holds the last part of ``path``, and the path as it stands in the file.
+
+    Where a section may be one of several models, pydantic's path also names which one; that part is left out.
+    """
+    fields, kept = list(model.model_fields), []
+    options: list[type[BaseModel]] = [model]
     for name in path:
-        field = model.model_fields.get(name)
-        annotation = field.annotation if field else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        model = annotation
-    return list(model.model_fields)
+        chosen = [option for option in options if _kind(option) == name] if len(options) > 1 else []
+        if chosen:
+            options = chosen
+            fields = list(chosen[0].model_fields)
+            continue
+        kept.append(name)
+        field = next((option.model_fields[name] for option in options if name in option.model_fields), None)
+        fields = [known for option in options for known in option.model_fields]
+        options = [] if field is None else _models_in(field.annotation)
+    return fields, kept
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The models of an annotation: itself, or the members of a union."""
+    members = get_args(annotation) or (annotation,)
+    return [member for member in members if isinstance(member, type) and issubclass(member, BaseModel)]
+
+
+def _kind(model: type[BaseModel]) -> str | None:
+    """The tag of a model in a union, the default of its field ``kind``."""
+    field = model.model_fields.get("kind")
+    return None if field is None else str(field.default)
 
 
 def choose(kinds: dict[str, type[Model]], content: Any, where: str) -> Model:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from rec_platform.simulation.candidates.config import CandidateShares
 from rec_platform.simulation.learned.presets import PRESETS
@@ -27,7 +27,7 @@ class LearnedSimulatorConfig(BaseModel):
     """k."""
     history_length: int = Field(default=50, ge=1)
     """L, the visible history."""
-    num_candidates: int | None = Field(default=None, ge=1)
+    num_candidates: int | None = Field(default=None, ge=1, validate_default=True)
     """M items offered anew each step; None = the whole catalogue."""
     candidates: CandidateShares = Field(default_factory=CandidateShares)
     """Where they come from."""
@@ -54,6 +54,17 @@ class LearnedSimulatorConfig(BaseModel):
     response: ResponseFitConfig = Field(default_factory=ResponseFitConfig)
     """How the response models are fitted."""
 
+    @field_validator("num_candidates")
+    @classmethod
+    def _hold_a_slate(cls, num_candidates: int | None, info: ValidationInfo) -> int | None:
+        slate_size = info.data.get("slate_size", 0)
+        if num_candidates is not None and slate_size > num_candidates:
+            raise ValueError(
+                f"slate_size {slate_size} is more than the {num_candidates} candidates: set slate_size to at most "
+                f"{num_candidates} or num_candidates to at least {slate_size}"
+            )
+        return num_candidates
+
     @model_validator(mode="before")
     @classmethod
     def _start_from_the_preset(cls, given: Any) -> Any:
@@ -68,11 +79,6 @@ class LearnedSimulatorConfig(BaseModel):
             if self.candidates.random < 1:
                 raise ValueError("candidates: needs num_candidates; without it the whole catalogue is offered")
             return self
-        if self.slate_size > self.num_candidates:
-            raise ValueError(
-                f"slate_size {self.slate_size} is more than the {self.num_candidates} candidates: set slate_size to "
-                f"at most {self.num_candidates} or num_candidates to at least {self.slate_size}"
-            )
         if self.candidates.counts(self.num_candidates)["random"] < self.slate_size:
             raise ValueError(
                 f"candidates.random must give at least a slate ({self.slate_size} places): other sources may name "

@@ -149,15 +149,14 @@ class LearnedUsers:
                 probability -= np.float32(self._config.correlation_penalty) * self._correlation(items)
             answered = rng.random(items.shape, dtype=np.float32) < probability
             responses[:, :, 0] = answered
-            first: Int32 = answered.argmax(axis=1).astype(np.int32)
-            chosen = np.where(answered.any(axis=1), first, np.int32(-1))
+            first = answered.argmax(axis=1)
+            chosen = np.where(answered.any(axis=1), first, -1).astype(np.int32, copy=False)
             users, slots = np.nonzero(answered)
         for channel in range(1, responses.shape[2]):
-            draws = rng.random(items.shape if self._config.choice == "each" else (count, 1), dtype=np.float32)
-            draws = np.broadcast_to(draws, items.shape)[users, slots]
-            responses[users, slots, channel] = draws < expit(
-                self._logits(items[users, slots, None], channel, users)[:, 0]
-            )
+            width = items.shape[1] if self._config.choice == "each" else 1
+            draws = np.broadcast_to(rng.random((count, width), dtype=np.float32), items.shape)[users, slots]
+            logits = self._logits(items[users, slots, None], channel, users)[:, 0]
+            responses[users, slots, channel] = draws < expit(logits)
         return chosen, responses
 
     def _logits(self, items: Int32, channel: int, users: NDArray[np.int64] | None = None) -> Float32:

@@ -1,6 +1,6 @@
 """KuaiSim's leave rule (Zhao et al. 2023, "KuaiSim: A comprehensive simulator for recommender systems", section 3.3).
 
-    temper starts at ``temper``; a slate changes it by clip(mean over the slate of the answers - tolerance, -tolerance, 0)
+    temper starts at ``temper``; a slate adds clip(mean over the slate of the answers - tolerance, -tolerance, 0)
     a user whose temper is below 1 leaves
 
 With the published numbers (20, and 2) a slate costs between 1 and 2 whatever is shown: sessions of 10 to 20 slates, and

@@ -1,4 +1,4 @@
-"""How good fitted response models are: on later events, by segment, beside simpler models, and without selection bias."""
+"""How good fitted response models are: on later events, by segment, beside simpler models, on random items."""
 
 from __future__ import annotations
 

@@ -6,7 +6,8 @@ sign,
 
     S <- S + e_new - e_dropped,    D <- DECAY D + e_new - DECAY^L e_dropped
 
-(D is kept divided by DECAY^entries, so that ageing costs one number a user), and likewise for the statistics of `history_statistics`. Only a user who enters is computed from his whole window.
+(D is kept divided by DECAY^entries, so that ageing costs one number a user), and likewise for the statistics of
+`history_statistics`. Only a user who enters is computed from his whole window.
 """
 
 from __future__ import annotations

@@ -129,7 +129,7 @@ def test_a_sensitive_user_makes_clickbait_costly() -> None:
 
 
 def test_interest_evolution_has_something_long_term() -> None:
-    simulator = InterestEvolution(InterestEvolutionConfig(budget=60.0))
+    simulator = InterestEvolution(InterestEvolutionConfig(budget=40.0))
     honesty = examine(simulator, users=500, search_users=64)
     assert honesty.verdict.long_term == "something"
     assert honesty.checks.long_term.share > 0.3
