@@ -82,7 +82,8 @@ def parse(model: type[Model], content: Any, where: str) -> Model:
             raise InputError(f"{field}.kind", f"'{kind}' is unknown", did_you_mean(kind, known)) from None
         if first["type"] == "missing":
             raise InputError(field, "is missing", "add it") from None
-        raise InputError(field, f"{first['msg']}, got {first.get('input')!r}") from None
+        problem = first["msg"].removeprefix("Value error, ")
+        raise InputError(field, f"{problem}, got {first.get('input')!r}") from None
     except TypeError as error:
         raise InputError(where or "the file", str(error)) from None
 

@@ -56,7 +56,8 @@ def test_json_and_report(experiment: str, tmp_path: Path, capsys: pytest.Capture
 
 
 def test_for_people(experiment: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["evaluate", "simulator", experiment, "--home", str(tmp_path), "--set", "simulator.session_length=5"]) == 0
+    command = ["evaluate", "simulator", experiment, "--home", str(tmp_path)]
+    assert run([*command, "--set", "simulator.session_length=5"]) == 0
     out = capsys.readouterr().out
     assert "returns of 60 fresh users" in out
     assert "constant action: " in out

@@ -74,8 +74,8 @@ def test_unknown_keys(assignment: str, field: str, hint: str) -> None:
 
 def test_unknown_key_two_levels_down() -> None:
     with pytest.raises(InputError, match="did you mean 'recent'") as caught:
-        build_experiment(changed(LEARNED, "simulator.patience.recnt=3"))
-    assert caught.value.field == "simulator.patience.recnt"
+        build_experiment(changed(LEARNED, "simulator.leave.recnt=3"))
+    assert caught.value.field == "simulator.leave.recnt"
 
 
 @pytest.mark.parametrize("section", ["name", "simulator", "algorithm"])

@@ -149,7 +149,7 @@ def examine(
             if "evaluation" in rollouts
             else NotApplicable("there is no second simulator, fitted on other users")
         ),
-        support=_support(sessions["train"], item_events, reference),
+        support=_support(sessions["train"], item_events),
         rule_sensitivity=(
             judge_rule_sensitivity(train, rollouts["second_rule"], reference=reference)
             if "second_rule" in rollouts
@@ -173,11 +173,11 @@ def _places(simulator: Simulator, evaluation: Simulator | None) -> dict[str, Sim
     return places | {name: variants[name] for name in ("second_rule", "null") if name in variants}
 
 
-def _support(played: Mapping[str, Sessions], item_events: NDArray[np.int64] | None, reference: str) -> Check:
+def _support(played: Mapping[str, Sessions], item_events: NDArray[np.int64] | None) -> Check:
     if item_events is None:
         return NotApplicable("there is no log")
     exposures = {name: sessions.exposures for name, sessions in played.items()}
-    return judge_support(exposures, item_events, reference=reference)
+    return judge_support(exposures, item_events, random=RANDOM.name)
 
 
 def _like_rate(seen: RandomPlay, log_positive_share: float | None) -> Check:

@@ -26,25 +26,25 @@ class Support:
 
     Attributes:
         shares: share of shown slots that held items with fewer than ``min_events`` events, by policy.
-        reference: the policy the verdict is about.
+        worst: the policy with the highest share, random slates aside.
         catalogue_share: share of the catalogue's items that have so few.
         min_events: see `MIN_EVENTS`.
     """
 
     shares: Mapping[str, float]
-    reference: str
+    worst: str
     catalogue_share: float
     min_events: int
 
     @property
     def verdict(self) -> str:
-        return "outside the log" if self.shares[self.reference] > TOO_MUCH else "within the log"
+        return "outside the log" if self.shares[self.worst] > TOO_MUCH else "within the log"
 
     @property
     def sentence(self) -> str:
         return (
-            f"{self.reference} gives {self.shares[self.reference]:.1%} of its slots to items with fewer than "
-            f"{self.min_events} events in the log ({self.catalogue_share:.0%} of the catalogue)."
+            f"{self.worst} gives {self.shares[self.worst]:.1%} of its slots, the most of all policies, to items with "
+            f"fewer than {self.min_events} events in the log ({self.catalogue_share:.0%} of the catalogue)."
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -52,7 +52,7 @@ class Support:
             "verdict": self.verdict,
             "sentence": self.sentence,
             "shares": dict(self.shares),
-            "reference": self.reference,
+            "worst": self.worst,
             "catalogue_share": self.catalogue_share,
             "min_events": self.min_events,
             "threshold": TOO_MUCH,
@@ -63,14 +63,19 @@ def judge_support(
     exposures: Mapping[str, NDArray[np.int64]],
     item_events: NDArray[np.int64],
     *,
-    reference: str,
+    random: str,
     min_events: int = MIN_EVENTS,
 ) -> Support:
-    """Compare exposures int64 [N] by policy with the log's events int [N] of each item."""
+    """Compare exposures int64 [N] by policy with the log's events int [N] of each item.
+
+    Args:
+        random: the policy of random slates, which nobody would serve: the verdict is about the others.
+    """
     thin = item_events < min_events
+    shares = {name: float(shown[thin].sum() / max(shown.sum(), 1)) for name, shown in exposures.items()}
     return Support(
-        shares={name: float(shown[thin].sum() / max(shown.sum(), 1)) for name, shown in exposures.items()},
-        reference=reference,
+        shares=shares,
+        worst=max((name for name in shares if name != random), key=shares.__getitem__),
         catalogue_share=float(thin.mean()),
         min_events=min_events,
     )

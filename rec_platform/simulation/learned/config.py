@@ -45,7 +45,7 @@ class LearnedSimulatorConfig(BaseModel):
     """When users leave."""
     sessions: SessionsConfig = Field(default_factory=SessionsConfig)
     """Whether they come back."""
-    members: int = Field(default=3, ge=2)
+    members: int = Field(default=3, ge=3)
     """Response models of the ensemble, those held back included."""
     held_back: int = Field(default=1, ge=1)
     """Members that training never sees: they answer in the evaluation simulator, and are fitted on its users."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,6 +137,9 @@ class LearnedUsers:
         count, rng, choice = len(items), self._rng, self._simulator.slate_choice
         logits = self._logits(items, 0)
         responses = np.zeros((count, self.spec.slate_size, len(self.spec.response_channels)), dtype=np.float32)
+        chosen: Int32
+        users: NDArray[np.int64]
+        slots: NDArray[Any]
         if self._config.choice == "one":
             masses = logits * np.float32(choice.scale) + self._effects
             chosen = multinomial_logit(masses, self._null, rng.random(count, dtype=np.float32))
@@ -149,9 +152,8 @@ class LearnedUsers:
                 probability -= np.float32(self._config.correlation_penalty) * self._correlation(items)
             answered = rng.random(items.shape, dtype=np.float32) < probability
             responses[:, :, 0] = answered
-            first = answered.argmax(axis=1)
-            chosen = np.where(answered.any(axis=1), first, -1).astype(np.int32, copy=False)
             users, slots = np.nonzero(answered)
+            chosen = _first_slots(answered)
         for channel in range(1, responses.shape[2]):
             width = items.shape[1] if self._config.choice == "each" else 1
             draws = np.broadcast_to(rng.random((count, width), dtype=np.float32), items.shape)[users, slots]
@@ -332,3 +334,8 @@ class LearnedUsers:
         slates = (1.0 - left) * np.float32(self._leave.typical_slates)
         self._slates[:] = np.minimum(slates, self._leave.max_slates - 1)
         self._answered[:] = 0.5 * self._slates
+
+
+def _first_slots(answered: Bool) -> Int32:
+    """The first answered slot of each row of ``answered`` bool [B, k], -1 where there is none."""
+    return np.where(answered.any(axis=1), answered.argmax(axis=1), -1).astype(np.int32)

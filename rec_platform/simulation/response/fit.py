@@ -49,6 +49,8 @@ class ResponseFitConfig(BaseModel):
     """Of each user's events, the latest: never fitted on, only reported."""
     negatives_per_positive: int = Field(default=1, ge=1)
     """For logs (almost) without negative responses; see `split_examples`."""
+    min_item_examples: int = Field(default=5, ge=1)
+    """Items with fewer examples are known by their content and their mean alone."""
     propensity_weighting: bool = True
     """Weigh rows by 1 / propensity where the log has propensities."""
 
@@ -165,8 +167,8 @@ class _Fit:
         self.length, self.config, self.train = history_length, config, train
         self.item_mean = train.smoothed_item_means(len(content))
         self.channels = 1 + train.channels.shape[1]
-        # Items that the log never met have no vector of their own: row 0 of the ids, which stays 0.
-        met = np.union1d(histories.items, train.items)
+        # Items that the log hardly met have no vector of their own: row 0 of the ids, which stays 0.
+        met = np.flatnonzero(np.bincount(train.items, minlength=len(content)) >= config.min_item_examples)
         self.id_row = np.zeros(len(content), dtype=np.int64)
         self.id_row[met] = np.arange(1, len(met) + 1)
         self.met = met

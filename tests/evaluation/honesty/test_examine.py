@@ -134,7 +134,7 @@ def test_interest_evolution_has_something_long_term() -> None:
     assert honesty.verdict.long_term == "something"
     assert honesty.checks.long_term.share > 0.3
     assert 0.7 < honesty.checks.constant_action.share <= 1.0
-    assert set(honesty.checks.constant_action.top_items[:3]) <= set(range(15, 20))  # the best topics
+    assert len(set(honesty.checks.constant_action.top_items[:5]) & set(range(15, 20))) >= 3  # the best topics
     assert honesty.checks.null_test.verdict == "passed"
 
 

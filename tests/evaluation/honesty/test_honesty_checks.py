@@ -126,12 +126,13 @@ def test_reality_gap() -> None:
 
 def test_support() -> None:
     events = np.array([0, 4, 5, 100])
-    exposures = {"a": np.array([1, 1, 8, 10]), "b": np.array([0, 0, 0, 5]), "c": np.zeros(4, dtype=np.int64)}
-    check = judge_support(exposures, events, reference="a")
-    assert check.shares == {"a": 0.1, "b": 0.0, "c": 0.0}
+    exposures = {"any": np.full(4, 5), "a": np.array([1, 1, 8, 10]), "b": np.array([0, 0, 0, 5]), "c": np.zeros(4, int)}
+    check = judge_support(exposures, events, random="any")
+    assert check.shares == {"any": 0.5, "a": 0.1, "b": 0.0, "c": 0.0}
+    assert check.worst == "a"
     assert check.catalogue_share == 0.5
     assert check.verdict == "within the log"  # not more than a tenth
-    assert judge_support(exposures, events, reference="a", min_events=6).verdict == "outside the log"
+    assert judge_support(exposures, events, random="any", min_events=6).verdict == "outside the log"
     json.dumps(check.to_dict())
 
 
