@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rec_platform.cli.output import console, print_json, stdout
+
+if TYPE_CHECKING:
+    from rec_platform.simulation.simulator import Simulator
 
 app = typer.Typer(no_args_is_help=True, help="Measure speed.")
 
@@ -21,6 +26,9 @@ def simulation(
     preset: Annotated[
         list[str] | None, typer.Option("--preset", help="Simulator to measure; may be repeated. Default: all.")
     ] = None,
+    dataset: Annotated[
+        Path | None, typer.Option(help="Also, or only, a simulator learned from this ingested dataset.")
+    ] = None,
     users: Annotated[
         list[int] | None, typer.Option("--users", help="Users stepped at once; may be repeated. Default: 256, 4096.")
     ] = None,
@@ -30,20 +38,28 @@ def simulation(
     """Steps of simulated users a second of one CPU, and what the time goes to; the policy costs nothing."""
     from rich.table import Table
 
-    from rec_platform.simulation.throughput import PRESETS, measure
+    from rec_platform.data.dataset import Dataset
+    from rec_platform.data.user_log import UserLog
+    from rec_platform.simulation import throughput
 
+    names = preset or ([] if dataset else list(throughput.PRESETS))
+    builders: dict[str, Callable[[], Simulator]] = {name: throughput.preset(name) for name in names}
+    if dataset is not None:
+        opened = Dataset.open(dataset)
+        builders[opened.name] = lambda: throughput.learned(UserLog.read(opened))
     results = []
-    for name in preset or list(PRESETS):
+    for name, build in builders.items():
+        simulator = build()
         for count in users or [256, 4096]:
             console.print(f"· {name}, {count} users")
-            results.append(measure(name, users=count, seconds=seconds))
+            results.append(throughput.measure(name, simulator, users=count, seconds=seconds))
     if json_:
         print_json({"results": [result.to_dict() for result in results]})
         return
     table = Table(title="user-steps of one thread", title_justify="left")
     table.add_column("simulator", no_wrap=True)
-    for title in ("users", "steps / CPU-s", "choice", "transition", "documents", "other"):
-        table.add_column(title, justify="right")
+    for title in ("users", "steps/CPU-s", "choice", "change", "items", "other"):
+        table.add_column(title, justify="right", no_wrap=True)
     for result in results:
         shares = (result.choice_share, result.transition_share, result.documents_share, result.other_share)
         table.add_row(

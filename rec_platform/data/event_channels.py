@@ -20,6 +20,9 @@ from rec_platform.types import Bool
 WINDOW = 86_400_000_000
 """Microseconds after a response within which an event of the same user and item counts as its consequence: a day."""
 
+CONSUME = "consume"
+"""The name of the response itself, which no further channel may bear."""
+
 LEAST_EVENTS = 50
 """A channel with fewer events is not chosen by itself."""
 
@@ -47,7 +50,7 @@ class EventChannels:
                 if it has `LEAST_EVENTS` rows and goes with some responses but not with all.
 
         Raises:
-            InputError: an event that the log does not have.
+            InputError: an event that the log does not have, a name that stands twice, or `CONSUME`.
         """
         log = dataset.interactions
         events = log["event"].to_numpy(zero_copy_only=False).astype(str)
@@ -59,7 +62,10 @@ class EventChannels:
                 for name, count in zip(distinct, counts, strict=True)
                 if name in dataset.feedback_rule.positive and count >= LEAST_EVENTS
             ]
-            wanted = [str(name) for _, name in sorted(positive)[1:]]
+            wanted = [str(name) for _, name in sorted(positive)[1:] if name != CONSUME]
+        if CONSUME in wanted or len(set(wanted)) < len(wanted):
+            problem = f"{', '.join(wanted)}: '{CONSUME}' is the response itself, and a name may stand once"
+            raise InputError("simulator.channels", problem, "leave it out")
         users = pc.fill_null(pc.index_in(log["user_id"], value_set=pa.array(histories.user_ids, pa.string())), -1)
         users = users.to_numpy(zero_copy_only=False).astype(np.int64)
         items = catalog_indices(log["item_id"], catalog).astype(np.int64)
@@ -69,7 +75,7 @@ class EventChannels:
         columns = []
         for name in wanted:
             rating = _RATING.fullmatch(name)
-            if rating is None and name not in distinct:
+            if ("rating" if rating else name) not in distinct:
                 raise InputError("simulator.channels", f"the log has no event '{name}'", did_you_mean(name, distinct))
             rows = known & ((events == "rating") & (values >= float(rating[1])) if rating else events == name)
             columns.append(_followed(histories, users[rows] * len(catalog) + items[rows], times[rows], len(catalog)))

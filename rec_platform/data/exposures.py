@@ -50,7 +50,8 @@ class Exposures:
         """The joined decisions of ``dataset`` whose user is in ``histories``; None where there are none.
 
         A decision without ``session_id`` belongs to the session of ``previous_decision_id``'s decision, or starts one.
-        Decisions that are not joined yet (``chosen`` null) are left out, those without any known item too.
+        Decisions that are not joined yet (``chosen`` null) are left out, those without any known item too, and those
+        of which an item was consumed that is not known.
         """
         table = dataset.decisions
         if table is None or not len(table):
@@ -58,9 +59,12 @@ class Exposures:
         users = pc.fill_null(pc.index_in(table["user_id"], value_set=pa.array(histories.user_ids, pa.string())), -1)
         users = users.to_numpy(zero_copy_only=False).astype(np.int64)
         chosen = pc.fill_null(table["chosen"], -2).to_numpy(zero_copy_only=False).astype(np.int32)
-        items, propensities = _padded(table["slate"], catalog), _padded_numbers(table["propensities"])
+        items = _padded(table["slate"], catalog)
+        propensities = _padded_numbers(table["propensities"], items.shape[1])
         channels, rewards = _rewards(table["rewards"], items.shape[1])
         kept = (users >= 0) & (chosen >= -1) & (chosen < items.shape[1]) & (items >= 0).any(axis=1)
+        consumed = items[np.arange(len(items)), np.clip(chosen, 0, items.shape[1] - 1)]
+        kept &= (chosen < 0) | (consumed >= 0)
         if not kept.any():
             return None
         timestamps = table["timestamp"].cast(pa.int64()).to_numpy()
@@ -116,14 +120,14 @@ def _padded(slates: pa.ChunkedArray, catalog: Catalog) -> Int32:
     return out
 
 
-def _padded_numbers(lists: pa.ChunkedArray) -> Float64:
-    """Float64 [D, k], NaN where a list is shorter."""
+def _padded_numbers(lists: pa.ChunkedArray, width: int) -> Float64:
+    """Float64 [D, width], NaN where a list is shorter."""
     array = lists.combine_chunks()
     counts = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False).astype(np.int64)
-    out = np.full((len(array), max(int(counts.max(initial=0)), 1)), np.nan)
+    out = np.full((len(array), max(int(counts.max(initial=0)), width)), np.nan)
     values = pc.list_flatten(array).to_numpy(zero_copy_only=False)
     out[np.arange(out.shape[1]) < counts[:, None]] = values
-    return out
+    return out[:, :width]
 
 
 def _rewards(rewards: pa.ChunkedArray, slate_size: int) -> tuple[tuple[str, ...], Float32]:

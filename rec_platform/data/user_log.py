@@ -33,11 +33,13 @@ class RandomRatings:
     items: Int32
     positive: Bool
 
-    def select(self, rows: NDArray[np.int64], num_users: int) -> RandomRatings:
-        """Those of the users ``rows``, renumbered in that order; ``num_users`` is U before."""
+    def select(self, rows: NDArray[np.int64], num_users: int) -> RandomRatings | None:
+        """Those of the users ``rows``, renumbered in that order, None where they have none; U was ``num_users``."""
         number = np.full(num_users, -1, dtype=np.int64)
         number[rows] = np.arange(len(rows))
         kept = number[self.users] >= 0
+        if not kept.any():
+            return None
         return RandomRatings(number[self.users[kept]], self.items[kept], self.positive[kept])
 
 
@@ -106,7 +108,7 @@ class UserLog:
             self,
             histories=self.histories.select(rows),
             user_features=self.user_features[rows],
-            exposures=self.exposures and self.exposures.select(rows, len(self)),
+            exposures=(self.exposures and self.exposures.select(rows, len(self))) or None,
             channels=self.channels and self.channels.select(self.histories, rows),
             random_ratings=self.random_ratings and self.random_ratings.select(rows, len(self)),
         )

@@ -118,7 +118,12 @@ def _rollout_table(rollouts: Mapping[str, Rollout]) -> str:
     return table(("policy", "return", "95 % interval", "slates", "clicks", "coverage"), rows)
 
 
-FIT_PARTS = {"holdout": "response model", "item_mean": "item mean alone"}
+FIT_PARTS = {
+    "holdout": "response model",
+    "item_and_user": "item mean and user residual",
+    "item_mean": "item mean alone",
+    "random_items": "response model, on random items",
+}
 
 
 def _fit_table(fit: Mapping[str, Any]) -> str:
@@ -127,11 +132,30 @@ def _fit_table(fit: Mapping[str, Any]) -> str:
         (f"{name}: {words}", report[part])
         for name, report in fit.items()
         for part, words in FIT_PARTS.items()
-        if part in report
+        if report.get(part)
     ]
     figures = list(dict.fromkeys(figure for _, values in rows for figure in values))
     head = [figure.replace("_", " ") for figure in ("simulator", *figures)]
     return table(head, [(name, *(_number(values.get(figure)) for figure in figures)) for name, values in rows])
+
+
+def _calibration(fit: Mapping[str, Any]) -> str:
+    """Predicted against observed shares of positive responses, a line a simulator; "" where no fit has a curve."""
+    from matplotlib.figure import Figure
+
+    curves = {name: report["curve"] for name, report in fit.items() if report.get("curve")}
+    if not curves:
+        return ""
+    figure = Figure(figsize=(4.2, 3.8))
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="#b6c0cc", linewidth=1)
+    for name, curve in curves.items():
+        axes.plot(curve["predicted"], curve["observed"], marker="o", markersize=3, linewidth=1.2, label=name)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("observed on later events")
+    for text in axes.legend(frameon=False).get_texts():
+        text.set_parse_math(False)
+    return _svg(figure)
 
 
 def _number(value: Any) -> str:

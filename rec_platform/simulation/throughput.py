@@ -7,7 +7,8 @@ With thousands of users the classic environments are bound by their random numbe
 normals, uniforms and documents takes 38 % in interest evolution (3 qualities, 2 uniforms and 10 documents a user), 20 %
 in interest exploration and half in long-term satisfaction. Then come new users (16 to 22 %: hashing their draws, and
 copying the arrays handed out) and, in exploration, the exponentials of its logits. With hundreds of users the calls of
-NumPy bound them, about a microsecond each.
+NumPy bound them, about a microsecond each. The learned simulator is bound by bringing the response states of users up
+to date who consumed something (a third of a step), then by candidates and new users (a quarter each).
 """
 
 from __future__ import annotations
@@ -19,19 +20,45 @@ from typing import Any
 
 import numpy as np
 
+from rec_platform.data.user_log import UserLog
 from rec_platform.errors import InputError, did_you_mean
+from rec_platform.simulation.candidates.config import CandidateShares
 from rec_platform.simulation.interest_evolution import InterestEvolution
 from rec_platform.simulation.interest_exploration import InterestExploration
+from rec_platform.simulation.learned import LearnedSimulator, LearnedSimulatorConfig
+from rec_platform.simulation.learned.generated import generated_log
+from rec_platform.simulation.leave.patience import PatienceConfig
 from rec_platform.simulation.long_term_satisfaction import LongTermSatisfaction
-from rec_platform.simulation.simulator import SimulatedUsers, Simulator, SimulatorSpec
+from rec_platform.simulation.response.fit import ResponseFitConfig
+from rec_platform.simulation.simulator import SimulatedUsers, Simulator
 from rec_platform.types import Int32
+
+CANDIDATES = 100
+"""Of the learned simulators measured."""
+
+RETRIEVAL = CandidateShares(random=0.4, popular=0.2, similar=0.2, nearest=0.2)
+
+
+def learned(log: UserLog, *, candidates: CandidateShares | None = None, members: int = 2) -> LearnedSimulator:
+    """A learned simulator as measured: slates of 5 from 100 candidates a step, stated patience, a quick fit."""
+    config = LearnedSimulatorConfig(
+        num_candidates=CANDIDATES,
+        candidates=candidates or CandidateShares(),
+        leave=PatienceConfig(),
+        response=ResponseFitConfig(epochs=1),
+    )
+    return LearnedSimulator.fit(log, config, members=members)[0]
+
 
 PRESETS: dict[str, Callable[[], Simulator]] = {
     "interest_evolution": InterestEvolution,
     "interest_exploration": InterestExploration,
     "long_term_satisfaction": LongTermSatisfaction,
+    "learned": lambda: learned(generated_log(2_000)),
+    "learned_1m": lambda: learned(generated_log(1_000_000), members=1),
+    "learned_1m_mixed": lambda: learned(generated_log(1_000_000), candidates=RETRIEVAL, members=1),
 }
-"""What can be measured by name. All candidates of such a simulator must always be available."""
+"""What can be measured by name; the learned ones are fitted to made-up logs."""
 
 PHASES = ("choice", "transition", "documents")
 
@@ -65,21 +92,29 @@ class Throughput:
         return asdict(self)
 
 
-def measure(name: str, *, users: int, seconds: float) -> Throughput:
-    """Step ``users`` users of a preset for about ``seconds`` of CPU time, and half as long again for the shares.
+def preset(name: str) -> Callable[[], Simulator]:
+    """What builds the simulator of `PRESETS` with this name.
 
     Raises:
-        InputError: an unknown preset, no users, or no time.
+        InputError: an unknown preset.
     """
     if name not in PRESETS:
         raise InputError("--preset", f"'{name}' is unknown", did_you_mean(name, PRESETS))
+    return PRESETS[name]
+
+
+def measure(name: str, simulator: Simulator, *, users: int, seconds: float) -> Throughput:
+    """Step ``users`` users for about ``seconds`` of CPU time, and half as long again for the shares.
+
+    Raises:
+        InputError: no users, or no time.
+    """
     if users < 1:
         raise InputError("--users", f"{users} users", "ask for at least one")
     if not 0 < seconds < float("inf"):
         raise InputError("--seconds", f"{seconds} is no time to measure for", "choose more than 0")
-    simulator = PRESETS[name]()
     batch = simulator.users(users, seed=0, staggered=True)
-    slates = _slates(simulator.spec, users)
+    slates = _slates(simulator, users)
     _run(batch, slates, seconds / REPEATS)  # warm up
     rates = []
     for _ in range(REPEATS):
@@ -89,9 +124,11 @@ def measure(name: str, *, users: int, seconds: float) -> Throughput:
     return Throughput(name, users, float(np.median(rates)), *shares, other_share=1.0 - sum(shares))
 
 
-def _slates(spec: SimulatorSpec, users: int) -> list[Int32]:
-    keys = np.random.default_rng(0).random((SLATES, users, spec.num_candidates), dtype=np.float32)
-    return list(np.argsort(keys, axis=2)[:, :, : spec.slate_size].astype(np.int32, order="C"))
+def _slates(simulator: Simulator, users: int) -> list[Int32]:
+    """Random slates of candidates that are always available."""
+    available = simulator.always_available if isinstance(simulator, LearnedSimulator) else simulator.spec.num_candidates
+    keys = np.random.default_rng(0).random((SLATES, users, available), dtype=np.float32)
+    return [order[:, : simulator.spec.slate_size].astype(np.int32, order="C") for order in np.argsort(keys, axis=2)]
 
 
 def _run(batch: SimulatedUsers, slates: list[Int32], seconds: float) -> tuple[int, float]:

@@ -11,7 +11,7 @@ from rec_platform.simulation.learned.simulator import FitReport
 
 @pytest.fixture(scope="session")
 def fitted() -> tuple[LearnedSimulator, FitReport]:
-    return LearnedSimulator.fit(synthetic_log(), CONFIG, members=1, seed=0)
+    return LearnedSimulator.fit(synthetic_log(), CONFIG, members=2, seed=0)
 
 
 @pytest.fixture(scope="session")

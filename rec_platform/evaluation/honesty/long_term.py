@@ -51,10 +51,12 @@ WORTHWHILE = 0.03
 FEATURE_COLUMNS = 8
 """Up to so many feature columns are part of the class; of more, only what the best ranking for all made of them."""
 
-SEARCH = CrossEntropy(population=16, elites=4, rounds=10)
+SEARCH = CrossEntropy(population=16, elites=4, rounds=12)
 SPREAD = 0.5
+
 STARTS = 2
-"""Searches, from the best of the points tried first."""
+FEW_CANDIDATES = 64
+"""Up to so many candidates, searches start from the best two points; above, where scoring costs more, from the best."""
 
 LIKENESS = (-0.5, -1.0, -2.0, -4.0)
 """Weights of similarity tried first, beside an immediate value of weight 1."""
@@ -205,8 +207,9 @@ def find_long_term(
         return play(family.policy(point), simulator, users=users, seed=seed).mean
 
     points = sorted(family.first_points(), key=tried, reverse=True)
-    finalists = [family.point(now=1.0), *points[:STARTS]]
-    for start in points[:STARTS]:
+    starts = points[: STARTS if simulator.spec.num_candidates <= FEW_CANDIDATES else 1]
+    finalists = [family.point(now=1.0), *starts]
+    for start in starts:
         found = SEARCH.maximise(tried, start, spread=SPREAD, rng=rng)
         finalists += [found.best, found.centre]
 

@@ -24,6 +24,9 @@ from rec_platform.types import Int32, Observation
 SPARE = 8
 """Places of a ranking's head beyond slate and history."""
 
+WORTH_SPARING = 0.85
+"""While more than this share of the users are there, all are scored: picking out rows has its price too."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sessions:
@@ -63,7 +66,7 @@ def play(policy: Policy, simulator: Simulator, *, users: int, seed: int) -> Sess
         observation = batch.observation
         if ranking is not None:
             positions = from_the_top(ranking, observation, spec.slate_size)
-        elif 2 * int(active.sum()) > users:
+        elif int(active.sum()) > WORTH_SPARING * users:
             positions = policy.sampler.sample(policy.scorer.score(observation), observation, spec.slate_size, rng)
         else:
             positions = from_the_top(anything, observation, spec.slate_size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,26 +25,29 @@ class CandidateSources:
         num_items: N.
         counts: places of each source.
         popular: int32 [P] the most popular items; empty where none are wanted.
-        cells: of the items' response vectors; None where no source needs them.
+        cells: of the items' response vectors, by each model whose users are asked for their taste; only of the first
+            model where none are, empty where no source needs any.
     """
 
     num_items: int
     counts: dict[str, int]
     popular: Int32
-    cells: ItemCells | None
+    cells: tuple[ItemCells, ...]
 
     @staticmethod
-    def build(shares: CandidateShares, num_candidates: int, popularity: Float32, vectors: Float32) -> CandidateSources:
-        """For ``popularity`` float32 [N] and response vectors float32 [N, d]."""
+    def build(
+        shares: CandidateShares, num_candidates: int, popularity: Float32, vectors: Sequence[Float32]
+    ) -> CandidateSources:
+        """For ``popularity`` float32 [N] and each model's response vectors float32 [N, d], which share no axes."""
         counts = shares.counts(num_candidates)
         pool = min(POPULAR_POOL * counts["popular"], len(popularity))
         top = np.argpartition(-popularity, max(pool - 1, 0))[:pool] if pool else np.zeros(0)
-        near = counts["similar"] + counts["nearest"] > 0
+        spaces = len(vectors) if counts["nearest"] else min(counts["similar"], 1)
         return CandidateSources(
             num_items=len(popularity),
             counts=counts,
             popular=np.sort(top).astype(np.int32),
-            cells=ItemCells.build(vectors) if near else None,
+            cells=tuple(ItemCells.build(of_model) for of_model in vectors[:spaces]),
         )
 
 
@@ -62,13 +66,24 @@ class CandidateGenerator:
     def draw(self, rng: np.random.Generator) -> None:
         """New random numbers for everyone."""
         self._sets.draw(rng)
-        if len(self._sources.popular) or self._sources.cells is not None:
+        if len(self._sources.popular) or self._sources.cells:
             self._uniforms = rng.random(self._uniforms.shape, dtype=np.float32)
 
     def take(
-        self, rows: NDArray[np.int64] | slice, history: Int32, history_feedback: Float32, queries: Float32
+        self,
+        rows: NDArray[np.int64] | slice,
+        history: Int32,
+        history_feedback: Float32,
+        queries: Float32,
+        models: NDArray[np.int64],
     ) -> Int32:
-        """Int32 [n, M] for the users in ``rows``; ``queries`` float32 [n, d] are their tastes (response states)."""
+        """Int32 [n, M] for the users in ``rows``.
+
+        Args:
+            history, history_feedback: [n, L].
+            queries: float32 [n, d] their tastes (response states).
+            models: int64 [n] by which model.
+        """
         counts, cells = self._sources.counts, self._sources.cells
         parts = [self._sets.take(rows, history)]
         if len(parts[0][0:1].ravel()) == sum(counts.values()):
@@ -79,13 +94,17 @@ class CandidateGenerator:
             first = (draws[:, 0] * len(pool)).astype(np.int64)
             stride = max(len(pool) // counts["popular"], 1)
             parts.append(pool[(first[:, None] + stride * np.arange(counts["popular"])) % len(pool)])
-        if cells is not None and counts["similar"]:
+        if counts["similar"]:
             known = _recent_positive(history, history_feedback, draws[:, 1])
             anywhere = (draws[:, 2] * self._sources.num_items).astype(np.int64)
-            near = cells.cell[np.where(known >= 0, known, anywhere)]
-            parts.append(cells.draw(near, draws[:, 2], counts["similar"]))
-        if cells is not None and counts["nearest"]:
-            parts.append(cells.draw(cells.best_cells(queries), draws[:, 3], counts["nearest"]))
+            near = cells[0].cell[np.where(known >= 0, known, anywhere)]
+            parts.append(cells[0].draw(near, draws[:, 2], counts["similar"]))
+        if counts["nearest"]:
+            nearest = np.empty((len(history), counts["nearest"]), dtype=np.int32)
+            for number, of_model in enumerate(cells):
+                own = np.flatnonzero(models == number)
+                nearest[own] = of_model.draw(of_model.best_cells(queries[own]), draws[own, 3], counts["nearest"])
+            parts.append(nearest)
         candidates = np.concatenate(parts, axis=1)
         _blank_repeats(candidates, history)
         return candidates

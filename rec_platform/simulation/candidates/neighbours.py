@@ -48,9 +48,9 @@ class ItemCells:
             cell = _nearest(sample, centroids)
             sizes = np.bincount(cell, minlength=count)
             order = np.argsort(cell, kind="stable")
-            sums = np.add.reduceat(sample[order], np.minimum(np.cumsum(sizes) - sizes, len(sample) - 1), axis=0)
             filled = sizes > 0
-            centroids[filled] = sums[filled] / sizes[filled, None]
+            sums = np.add.reduceat(sample[order], (np.cumsum(sizes) - sizes)[filled], axis=0)
+            centroids[filled] = sums / sizes[filled, None]
         cell = _nearest(unit, centroids)
         present, cell = np.unique(cell, return_inverse=True)
         sizes = np.bincount(cell)

@@ -6,14 +6,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from rec_platform.data.event_channels import CONSUME
 from rec_platform.simulation.candidates.config import CandidateShares
 from rec_platform.simulation.learned.presets import PRESETS
 from rec_platform.simulation.leave.returning import SessionsConfig
 from rec_platform.simulation.leave.rules import AutoLeave, LeaveConfig
 from rec_platform.simulation.response.fit import ResponseFitConfig
-
-CONSUME = "consume"
-"""Response channel 0: the item was consumed."""
 
 
 class LearnedSimulatorConfig(BaseModel):
@@ -68,8 +66,8 @@ class LearnedSimulatorConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _start_from_the_preset(cls, given: Any) -> Any:
-        preset = PRESETS.get(given.get("preset") or "") if isinstance(given, dict) else None
-        return given if preset is None else {**preset, **given}
+        name = given.get("preset") if isinstance(given, dict) else None
+        return {**PRESETS[name], **given} if isinstance(name, str) and name in PRESETS else given
 
     @model_validator(mode="after")
     def _belong_together(self) -> LearnedSimulatorConfig:

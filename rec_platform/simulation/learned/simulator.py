@@ -33,15 +33,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from rec_platform.data.event_channels import CONSUME
 from rec_platform.data.histories import Histories
 from rec_platform.data.user_log import UserLog
-from rec_platform.errors import InputError
+from rec_platform.errors import InputError, did_you_mean
 from rec_platform.simulation.candidates.generator import CandidateSources
-from rec_platform.simulation.learned.config import CONSUME, LearnedSimulatorConfig
+from rec_platform.simulation.learned.config import LearnedSimulatorConfig
 from rec_platform.simulation.learned.users import LearnedUsers
-from rec_platform.simulation.leave.hazard import FittedLeave, HazardReport, fit_hazard
+from rec_platform.simulation.leave.hazard import RECENT, FittedLeave, HazardReport, fit_hazard
 from rec_platform.simulation.leave.likeness import recently_consumed
 from rec_platform.simulation.leave.patience import PatienceConfig
+from rec_platform.simulation.leave.repetition import RepetitionConfig
 from rec_platform.simulation.leave.returning import ReturnModel, fit_return
 from rec_platform.simulation.leave.rules import AutoLeave, FixedLeave
 from rec_platform.simulation.leave.session_steps import SessionSteps
@@ -119,6 +121,7 @@ class LearnedSimulator:
             InputError: parts that do not belong together, a catalogue too small, or no user with enough history.
         """
         config = config or LearnedSimulatorConfig()
+        _check_log(log, config, channels)
         self.config, self.log, self.members, self.channels = config, log, members, channels
         self.slate_choice, self.returning = slate_choice or SlateChoice(), returning or ReturnModel()
         self.fitted_leave = fitted_leave
@@ -126,7 +129,7 @@ class LearnedSimulator:
         catalog = log.catalog
         self.item_features: Float32 = catalog.features
         self.content = unit_rows(catalog.features)
-        is_category = [name.startswith("category=") for name in catalog.feature_names]
+        is_category = [_is_category(name) for name in catalog.feature_names]
         self.categories: Float32 = np.ascontiguousarray(catalog.features[:, is_category])
         size = len(catalog)
         context: tuple[str, ...] = ("session_slates", "session_response_rate")
@@ -144,15 +147,7 @@ class LearnedSimulator:
             max_steps=self.leave.max_slates * config.sessions.per_user,
         )
         self._check()
-        counts = log.histories.counts
-        self.eligible_users: NDArray[np.int64] = np.flatnonzero(counts >= config.min_history)
-        if not len(self.eligible_users):
-            most = int(counts.max()) if len(counts) else 0
-            raise InputError(
-                "simulator.min_history",
-                f"no user has {config.min_history} events (the most is {most})",
-                f"set it to at most {most}, or give a longer log",
-            )
+        self.eligible_users: NDArray[np.int64] = np.flatnonzero(log.histories.counts >= config.min_history)
 
     @staticmethod
     def fit(
@@ -175,7 +170,8 @@ class LearnedSimulator:
             InputError: the log or the catalogue does not allow it; the message says what does.
         """
         config = config or LearnedSimulatorConfig()
-        _check_catalogue_size(len(log.catalog), config)
+        channels = log.channels.names if log.channels else ()
+        _check_log(log, config, channels)
         histories, features = log.histories, log.user_features
         rng = np.random.default_rng([seed, 1])
         content = unit_rows(log.catalog.features)
@@ -191,7 +187,6 @@ class LearnedSimulator:
             seed=seed,
             progress=progress,
         )
-        channels = log.channels.names if log.channels else ()
         choice, choice_report = None, None
         if log.exposures is not None:
             share = config.response.holdout_share
@@ -200,7 +195,8 @@ class LearnedSimulator:
             )
         notes = list(_notes(log))
         leave, leave_report = None, None
-        steps = SessionSteps.of(histories, log.exposures, content, recent=10)
+        recent = min(RECENT, config.history_length)
+        steps = SessionSteps.of(histories, log.exposures, content, recent=recent)
         if isinstance(config.leave, AutoLeave):
             try:
                 if steps is None:
@@ -259,7 +255,11 @@ class LearnedSimulator:
 
     def variants(self) -> Mapping[str, LearnedSimulator]:
         """``null``: boredom switched off. ``second_rule``: another leave rule; see `PatienceConfig.second_rule`."""
-        second = self.leave.second_rule() if isinstance(self.leave, PatienceConfig) else PatienceConfig()
+        second = (
+            self.leave.second_rule()
+            if isinstance(self.leave, PatienceConfig)
+            else PatienceConfig(max_slates=self.leave.max_slates)
+        )
         rules: dict[str, FixedLeave] = {"null": self.leave.without_boredom(), "second_rule": second}
         return {name: self.with_config(self.config.model_copy(update={"leave": rule})) for name, rule in rules.items()}
 
@@ -286,8 +286,15 @@ class LearnedSimulator:
             self.config.candidates,
             self.spec.num_candidates,
             self.log.catalog.popularity,
-            self.members[0].item_vectors,
+            [model.item_vectors for model in self.members],
         )
+
+    @property
+    def always_available(self) -> int:
+        """So many of the first candidates can always be shown: M, the random ones of several sources, or none."""
+        if self.config.num_candidates is None:
+            return 0
+        return self.config.candidates.counts(self.config.num_candidates)["random"]
 
     def save(self, folder: Path) -> None:
         """Write everything into a folder, made where it is missing; see `storage`."""
@@ -317,7 +324,6 @@ class LearnedSimulator:
 
     def _check(self) -> None:
         config, log = self.config, self.log
-        _check_catalogue_size(len(log.catalog), config)
         if not self.members:
             raise InputError("members", "there is no response model", "fit at least one")
         for model in self.members:
@@ -338,12 +344,6 @@ class LearnedSimulator:
             raise InputError(
                 "user_feature_names", f"{len(self.spec.user_feature_names)} for {log.user_features.shape[1]} features"
             )
-        unknown = set(config.reward) - {CONSUME, *self.channels}
-        if unknown:
-            known = ", ".join((CONSUME, *self.channels))
-            raise InputError("simulator.reward", f"no channel {', '.join(sorted(unknown))}", f"there are: {known}")
-        if self.leave.bored_by == "category" and not self.categories.shape[1]:
-            raise InputError("simulator.leave", "the items have no categories to be bored by", "use another kind")
 
 
 def unit_rows(features: Float32) -> Float32:
@@ -366,6 +366,29 @@ def _notes(log: UserLog) -> tuple[str, ...]:
             "relative to that rate and not those of a click on an item shown; log what is shown to do better",
         )
     return ()
+
+
+def _check_log(log: UserLog, config: LearnedSimulatorConfig, channels: tuple[str, ...]) -> None:
+    """What can be refused before anything is fitted."""
+    _check_catalogue_size(len(log.catalog), config)
+    unknown = sorted(set(config.reward) - {CONSUME, *channels})
+    if unknown:
+        known = did_you_mean(unknown[0], (CONSUME, *channels))
+        raise InputError("simulator.reward", f"no channel {', '.join(unknown)}", known)
+    if isinstance(config.leave, RepetitionConfig) and not any(map(_is_category, log.catalog.feature_names)):
+        raise InputError("simulator.leave", "the items have no categories to be bored by", "use another kind")
+    counts = log.histories.counts
+    most = int(counts.max(initial=0))
+    if most < config.min_history or not len(counts):
+        raise InputError(
+            "simulator.min_history",
+            f"no user has {config.min_history} events (the most is {most})",
+            f"set it to at most {most}, or give a longer log",
+        )
+
+
+def _is_category(feature_name: str) -> bool:
+    return feature_name.startswith("category=")
 
 
 def _check_catalogue_size(num_items: int, config: LearnedSimulatorConfig) -> None:

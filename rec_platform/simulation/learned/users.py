@@ -188,7 +188,7 @@ class LearnedUsers:
                 np.exp(model.slate_logits(*given) * scale + self._effects - self._null).sum(axis=1)
                 for model in self._simulator.members
             ]
-            expected = [mass / (1.0 + mass) for mass in masses]
+            expected = [1.0 - 1.0 / (1.0 + mass) for mass in masses]
         return np.std(expected, axis=0).astype(np.float32)
 
     def _drain(self, items: Int32, chosen: Int32, answered: Float32) -> None:
@@ -313,7 +313,11 @@ class LearnedUsers:
         """Candidates int32 [n, M] of the users in ``rows``."""
         assert self._generator is not None
         return self._generator.take(
-            rows, self._history[rows], self._history_feedback[rows], self._tracker.query[rows, 0]
+            rows,
+            self._history[rows],
+            self._history_feedback[rows],
+            self._tracker.query[rows, 0],
+            self._tracker.member[rows],
         )
 
     def _remember(self, users: NDArray[np.int64], items: Int32, history: Int32, feedback: Float32) -> None:

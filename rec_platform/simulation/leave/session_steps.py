@@ -14,6 +14,8 @@ from rec_platform.types import Bool, Float32, Int32
 
 DAY = 86_400_000_000
 """Microseconds."""
+CHUNK = 65_536
+"""Steps whose recent items are looked at at once."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,12 @@ class SessionSteps:
         users, ends, names, timestamps = parts
         if not len(users):
             return None
-        history, feedback = histories.window(users, ends, recent)
-        likeness = np.einsum(
-            "bd,bd->b", content[np.maximum(item, 0)], recently_consumed(content, history, feedback, recent)
-        )
+        likeness = np.empty(len(users), dtype=np.float32)
+        for start in range(0, len(users), CHUNK):
+            rows = slice(start, start + CHUNK)
+            history, feedback = histories.window(users[rows], ends[rows], recent)
+            lately = recently_consumed(content, history, feedback, recent)
+            likeness[rows] = np.einsum("bd,bd->b", content[np.maximum(item[rows], 0)], lately)
         begins = np.concatenate(([True], (np.diff(names) != 0) | (np.diff(users) != 0)))
         sessions = np.cumsum(begins) - 1
         start = np.flatnonzero(begins)[sessions]

@@ -17,6 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from rec_platform.simulation.leave.rule import BoredBy, SlateOutcome
 from rec_platform.types import Float32
 
+ROUNDING = 1e-4
+"""More than float32 loses in the longest session, less than an answer changes."""
+
 
 class TemperConfig(BaseModel):
     """A `LeaveRule`; see the module."""
@@ -33,8 +36,8 @@ class TemperConfig(BaseModel):
 
     @property
     def budget(self) -> float:
-        """A temper below 1 is a budget used up."""
-        return float(np.nextafter(np.float32(self.temper - 1.0), np.float32(np.inf)))
+        """A temper below 1 is a budget used up; one of 1 is not, however the sum of the changes was rounded."""
+        return self.temper - 1.0 + ROUNDING
 
     @property
     def bored_by(self) -> BoredBy:

@@ -105,13 +105,17 @@ def split_examples(
     if len(histories.items) < 10:
         raise InputError("histories", f"{len(histories.items)} responses", "a response model needs at least 10")
     if exposures is not None:
-        examples, held_out = _shown(exposures, channels, holdout_share)
+        examples, held_out = _shown(exposures, histories, num_items, channels, holdout_share)
     else:
         examples, held_out = _responded(histories, channels, holdout_share)
         if examples.outcomes.mean() > ALMOST_NO_NEGATIVES:
             negatives = _unmet_items(histories, examples, num_items, negatives_per_positive, rng)
             examples = _joined(examples, negatives)
             held_out = np.tile(held_out, 1 + negatives_per_positive)
+    if held_out.all():
+        raise InputError(
+            "histories", "every response is held out, none is left to fit on", "give users with a longer log"
+        )
     if examples.outcomes.min() == examples.outcomes.max():
         kind = "positive" if examples.outcomes[0] else "negative"
         raise InputError(
@@ -136,18 +140,36 @@ def _responded(
     return examples, positions >= np.floor(histories.counts[users] * (1.0 - holdout_share))
 
 
-def _shown(exposures: Exposures, channels: EventChannels | None, holdout_share: float) -> tuple[ResponseExamples, Bool]:
-    """Every slot that held an item; and which are held out."""
+def _shown(
+    exposures: Exposures,
+    histories: Histories,
+    num_items: int,
+    channels: EventChannels | None,
+    holdout_share: float,
+) -> tuple[ResponseExamples, Bool]:
+    """Every slot that held an item; and which are held out.
+
+    A channel that the decisions' rewards do not have is that of the event which the consumption became.
+    """
     rows, slots = np.nonzero(exposures.slots)
     counts = np.bincount(exposures.users)
     number = np.arange(len(exposures)) - np.searchsorted(exposures.users, exposures.users)
     late = number >= np.floor(counts[exposures.users] * (1.0 - holdout_share))
     names = channels.names if channels else ()
-    columns = [exposures.channels.index(name) if name in exposures.channels else None for name in names]
     happened = np.zeros((len(rows), len(names)), dtype=np.bool_)
-    for number_of_name, column in enumerate(columns):
-        if column is not None:
-            happened[:, number_of_name] = exposures.rewards[rows, slots, column] > 0
+    consumed = np.flatnonzero(exposures.chosen[rows] == slots)
+    for column, name in enumerate(names):
+        if name in exposures.channels:
+            happened[:, column] = exposures.rewards[rows, slots, exposures.channels.index(name)] > 0
+        elif channels is not None:
+            event = _next_events(
+                histories,
+                exposures.users[rows[consumed]],
+                exposures.ends[rows[consumed]],
+                exposures.items[rows, slots][consumed],
+                num_items,
+            )
+            happened[consumed, column] = (event >= 0) & channels.happened[event, column]
     examples = ResponseExamples(
         users=exposures.users[rows],
         positions=exposures.ends[rows],
@@ -157,6 +179,21 @@ def _shown(exposures: Exposures, channels: EventChannels | None, holdout_share: 
         channels=happened,
     )
     return examples, late[rows]
+
+
+def _next_events(
+    histories: Histories, users: NDArray[np.int64], positions: NDArray[np.int64], items: Int32, num_items: int
+) -> NDArray[np.int64]:
+    """Int64 [n]: each user's first event of an item at a position or after it, -1 where there is none."""
+    longest = int(histories.counts.max()) + 1
+    pairs = histories.user_of_event * num_items + histories.items
+    keys = pairs * longest + histories.positions
+    order = np.argsort(keys)
+    wanted = users * num_items + items
+    at = np.minimum(np.searchsorted(keys[order], wanted * longest + positions), len(keys) - 1)
+    event = order[at]
+    found = (pairs[event] == wanted) & (histories.positions[event] >= positions)
+    return np.where(found, event, -1)
 
 
 def _joined(first: ResponseExamples, second: ResponseExamples) -> ResponseExamples:

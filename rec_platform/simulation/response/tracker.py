@@ -35,6 +35,7 @@ class ResponseTracker:
     Members have blocks of places, so that their users are slices and not lists of rows.
 
     Attributes:
+        member: int64 [B] which of the members answers for each place.
         gain, query: float32 [B, E], [B, E, d]; see `ResponseState`.
     """
 
@@ -43,10 +44,13 @@ class ResponseTracker:
         model = members[0]
         width, channels = model.item_vectors.shape[1], model.num_channels
         size = len(members)
-        self._members = tuple(members[(first + block) % size] for block in range(size))
+        numbers = (first + np.arange(size)) % size
+        self._members = tuple(members[number] for number in numbers)
         self._blocks = np.arange(size + 1) * count // size
+        self.member: NDArray[np.int64] = np.repeat(numbers, np.diff(self._blocks))
         self._length = model.history_length
         self._powers = age_powers(self._length)
+        self._lately = min(RECENT, self._length)
         self._dropped = np.float32(DECAY) ** self._length  # decaying weight of an entry as it leaves the window
         self.gain: Float32 = np.zeros((count, channels), dtype=np.float32)
         self.query: Float32 = np.zeros((count, channels, width), dtype=np.float32)
@@ -55,7 +59,7 @@ class ResponseTracker:
         self._sums: Float32 = np.zeros((count, 2, 2, width), dtype=np.float32)
         self._weights: Float32 = np.zeros((count, 2, 2), dtype=np.float32)
         self._scale: Float32 = np.ones(count, dtype=np.float32)  # of the decaying ones
-        # Residual sums and entries, over the window and over its newest RECENT; positives in the window.
+        # Residual sums and entries, over the window and over what is recent; positives in the window.
         self._residual: Float32 = np.zeros((count, 2), dtype=np.float32)
         self._entries: Float32 = np.zeros((count, 2), dtype=np.float32)
         self._positives: Float32 = np.zeros(count, dtype=np.float32)
@@ -97,9 +101,9 @@ class ResponseTracker:
             history, history_feedback: [n, L] the windows before it; their first entry falls out.
             renew: also compute the new states; False where further entries follow at once.
         """
-        dropped, aged = history[:, 0], history[:, -RECENT]
+        dropped, aged = history[:, 0], history[:, -self._lately]
         gone, older = dropped >= 0, aged >= 0
-        liked, aged_liked = history_feedback[:, 0] > 0, history_feedback[:, -RECENT] > 0
+        liked, aged_liked = history_feedback[:, 0] > 0, history_feedback[:, -self._lately] > 0
         scale = self._scale[rows] * np.float32(DECAY)
         self._scale[rows] = scale
         parts = np.empty((len(rows), 2), dtype=np.float32)  # of a new entry in the constant and the decaying sums
