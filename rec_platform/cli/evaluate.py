@@ -88,6 +88,9 @@ def simulator(
     seed: Annotated[int | None, typer.Option(help="Of those users.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated.")] = None,
     home: Annotated[Path | None, typer.Option(help="State folder; default $REC_PLATFORM_HOME.")] = None,
+    fit_only: Annotated[
+        bool, typer.Option("--fit-only", help="Only say how well the simulated users fit the log; play nothing.")
+    ] = False,
     report: Annotated[Path | None, typer.Option(help="Write an HTML report here.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")] = False,
 ) -> None:
@@ -108,6 +111,9 @@ def simulator(
     checked = read_experiment(experiment, set_ or [])
     check_report(report)
     world, bundles = _world_and_models(checked, policy or [], platform_home(home))
+    if fit_only:
+        _say_fit(checked, world, report, json_=json_)
+        return
     relevance = relevance_policy(checked, world)
     scorer = relevance.scorer if relevance else None
     tuning = tune_diversity(world, scorer, seed=checked.seed) if scorer else None
@@ -121,7 +127,7 @@ def simulator(
         policies=judged,
         item_events=None if histories is None else np.bincount(histories.items, minlength=len(world.catalog)),
         popularity=None if histories is None else world.catalog.popularity,
-        log_positive_share=None if histories is None else float((histories.feedback > 0).mean()),
+        log_positive_share=_positive_share(world),
         users=checked.evaluation.users if users is None else users,
         seed=checked.evaluation.seed if seed is None else seed,
         on_phase=lambda words: console.print(f"· {words}"),
@@ -131,8 +137,10 @@ def simulator(
 
         write_honesty_page(report, title=f"{checked.name}: the simulator", honesty=honesty, fit=world.fit)
     if json_:
-        print_json(honesty.to_dict())
+        print_json({**honesty.to_dict(), "fit": world.fit})
         return
+    if world.fit:
+        _print_fit(world.fit)
     stdout.print(_returns(honesty))
     for name, word, sentence in honesty.checks.rows():
         _say(f"{name}: {word}. {sentence}")
@@ -159,6 +167,42 @@ def _world_and_models(checked: Experiment, references: list[str], where: Path) -
         if bundle.catalog.hash != world.catalog.hash:
             raise InputError("--policy", f"{reference} was trained on another catalogue", "choose one of this dataset")
     return world, bundles
+
+
+def _positive_share(world: World) -> float | None:
+    """Share of positive responses to what the log's users met; None where the log does not say."""
+    fit = world.fit["train"] if world.fit else None
+    return None if fit is None or fit["sampled_negatives"] else float(fit["positive_share"])
+
+
+def _say_fit(checked: Experiment, world: World, report: Path | None, *, json_: bool) -> None:
+    """The quality of the fit alone."""
+    from rec_platform.evaluation.fit_quality import fit_section
+    from rec_platform.evaluation.html_page import write_page
+
+    if not world.fit:
+        raise InputError("--fit-only", f"{checked.simulator_kind} is not fitted to a log", "leave it out")
+    if report is not None:
+        write_page(report, title=f"{checked.name}: the fit of the simulator", parts=fit_section(world.fit))
+    if json_:
+        print_json({"fit": world.fit})
+        return
+    _print_fit(world.fit)
+
+
+def _print_fit(fit: dict[str, Any]) -> None:
+    """Tables and remarks on how well simulated users fit the log."""
+    from rec_platform.evaluation.fit_quality import FIGURES, fit_remarks, fit_rows
+
+    table = Table(title="fit on the latest events of each user", title_justify="left")
+    table.add_column("simulator")
+    for figure in FIGURES.values():
+        table.add_column(figure, justify="right")
+    for row in fit_rows(fit):
+        table.add_row(*row)
+    stdout.print(table)
+    for remark in fit_remarks(fit):
+        _say(remark)
 
 
 def _say(line: str) -> None:

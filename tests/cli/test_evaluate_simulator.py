@@ -33,7 +33,7 @@ def test_json_and_report(experiment: str, tmp_path: Path, capsys: pytest.Capture
     arguments = ["evaluate", "simulator", experiment, "--home", str(tmp_path), "--json", "--report", str(report)]
     assert run([*arguments, "--users", "40", "--seed", "5"]) == 0
     answer = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert set(answer) == {"verdict", "checks", "policies", "users", "seed"}
+    assert set(answer) == {"verdict", "checks", "policies", "users", "seed", "fit"}
     assert (answer["users"], answer["seed"]) == (40, 5)
     assert answer["verdict"]["long_term"] == "something"
     assert answer["verdict"]["constant_action"] == "one slate for all"

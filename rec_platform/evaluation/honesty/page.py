@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rec_platform.evaluation.fit_quality import fit_section
 from rec_platform.evaluation.honesty.examine import PLACES, Honesty
-from rec_platform.evaluation.report import bars, fit_section, table, write_page
+from rec_platform.evaluation.html_page import table, write_page
+from rec_platform.evaluation.report import bars
 
 
 def write_honesty_page(path: Path, *, title: str, honesty: Honesty, fit: Mapping[str, Any] | None = None) -> None:

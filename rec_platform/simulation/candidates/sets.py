@@ -51,7 +51,9 @@ class ShiftedSets:
         """The sets of the users in ``rows`` with these histories int32 [n, L]: int32 [n, count]."""
         shifts = self._shifts[rows][:, None]
         items = self._base[: self._count] + shifts
-        items -= (items >= self._num_items) * np.int32(self._num_items)
+        rotated = items.view(np.uint32)
+        # Unsigned, what was below N wraps round to more than it was: the lesser one is the remainder.
+        np.minimum(rotated, rotated - np.uint32(self._num_items), out=rotated)
         places = self._place.take(history + (np.int32(self._num_items) - shifts))
         hits = np.flatnonzero(places >= 0)
         hits = hits[history.ravel()[hits] >= 0]

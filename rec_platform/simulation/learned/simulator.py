@@ -34,7 +34,6 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from rec_platform.data.event_channels import CONSUME
-from rec_platform.data.histories import Histories
 from rec_platform.data.user_log import UserLog
 from rec_platform.errors import InputError, did_you_mean
 from rec_platform.simulation.candidates.generator import CandidateSources
@@ -47,13 +46,14 @@ from rec_platform.simulation.leave.repetition import RepetitionConfig
 from rec_platform.simulation.leave.returning import ReturnModel, fit_return
 from rec_platform.simulation.leave.rules import AutoLeave, FixedLeave
 from rec_platform.simulation.leave.session_steps import SessionSteps
-from rec_platform.simulation.response.examples import ALMOST_NO_NEGATIVES
+from rec_platform.simulation.response.ensemble import ResponseEnsemble
+from rec_platform.simulation.response.examples import needs_negatives
 from rec_platform.simulation.response.fit import fit_responses
 from rec_platform.simulation.response.model import ResponseModel
 from rec_platform.simulation.response.report import ResponseReport, report_on
 from rec_platform.simulation.response.slate_choice import ChoiceReport, SlateChoice, fit_slate_choice
 from rec_platform.simulation.simulator import SimulatorSpec
-from rec_platform.types import Bool, Float32, Int32, Observation
+from rec_platform.types import Float32, Int32, Observation
 
 IMMEDIATE_CHUNK = 512
 """Users whose whole catalogue is scored at once."""
@@ -90,7 +90,7 @@ class LearnedSimulator:
     Attributes:
         config: see `LearnedSimulatorConfig`.
         log: of U users, where simulated users come from.
-        members: response models that answer for them.
+        ensemble, members: response models that answer for them.
         slate_choice: how they choose among a slate.
         leave: the rule by which they leave.
         returning: how long they stay away.
@@ -122,7 +122,9 @@ class LearnedSimulator:
         """
         config = config or LearnedSimulatorConfig()
         _check_log(log, config, channels)
-        self.config, self.log, self.members, self.channels = config, log, members, channels
+        self.config, self.log, self.channels = config, log, channels
+        self.ensemble = ResponseEnsemble.of(members)
+        self.members = self.ensemble.members
         self.slate_choice, self.returning = slate_choice or SlateChoice(), returning or ReturnModel()
         self.fitted_leave = fitted_leave
         self.leave: FixedLeave = self._leave_rule()
@@ -324,8 +326,6 @@ class LearnedSimulator:
 
     def _check(self) -> None:
         config, log = self.config, self.log
-        if not self.members:
-            raise InputError("members", "there is no response model", "fit at least one")
         for model in self.members:
             if model.num_items != len(log.catalog):
                 raise InputError("members", f"know {model.num_items} items, the catalogue has {len(log.catalog)}")
@@ -352,15 +352,9 @@ def unit_rows(features: Float32) -> Float32:
     return np.ascontiguousarray(features / np.maximum(norms, 1e-8), dtype=np.float32)
 
 
-def positive_share(histories: Histories) -> float:
-    """Share of the events that are positive."""
-    positive: Bool = histories.feedback > 0
-    return float(positive.mean())
-
-
 def _notes(log: UserLog) -> tuple[str, ...]:
     """What a reader of the fit's figures should know of the log."""
-    if log.exposures is None and positive_share(log.histories) > ALMOST_NO_NEGATIVES:
+    if log.exposures is None and needs_negatives(log.histories):
         return (
             "the log has no negative responses: items that a user never met stand in for them, so probabilities are "
             "relative to that rate and not those of a click on an item shown; log what is shown to do better",

@@ -16,7 +16,6 @@ from rec_platform.simulation.choice import multinomial_logit
 from rec_platform.simulation.leave.likeness import category_counts, recent_entries, recently_consumed
 from rec_platform.simulation.leave.rule import SlateOutcome
 from rec_platform.simulation.positions import check_positions
-from rec_platform.simulation.response.model import ResponseState
 from rec_platform.simulation.response.tracker import ResponseTracker
 from rec_platform.simulation.streams import LaneStreams
 from rec_platform.types import Bool, Feedback, Float32, Int32, Observation
@@ -47,7 +46,7 @@ class LearnedUsers:
         self._streams = LaneStreams(seed, count)
         self._rng = self._streams.rng
         spec = self.spec
-        self._tracker = ResponseTracker(simulator.members, count, first=seed % len(simulator.members))
+        self._tracker = ResponseTracker(simulator.ensemble, count, first=seed % len(simulator.members))
         self._user_features: Float32 = np.empty((count, len(spec.user_feature_names)), dtype=np.float32)
         self._history: Int32 = np.empty((count, spec.history_length), dtype=np.int32)
         self._history_feedback: Float32 = np.empty((count, spec.history_length), dtype=np.float32)
@@ -69,6 +68,7 @@ class LearnedUsers:
             self._generator = CandidateGenerator(simulator.candidate_sources, spec.history_length, count)
             self._draw_candidates()
         self._observation: Observation | None = None
+        self._candidates_shared = False
         self._enter(np.arange(count))
         if staggered:
             self._stagger()
@@ -108,6 +108,7 @@ class LearnedUsers:
         if self._generator is not None:
             self._draw_candidates()
             self._candidates = self._offer(slice(None))
+            self._candidates_shared = False
         return Feedback(
             chosen=chosen,
             responses=responses,
@@ -121,7 +122,6 @@ class LearnedUsers:
         rows = np.flatnonzero(finished)
         if len(rows):
             self._disown()
-            self._candidates = self._candidates if self.spec.full_catalogue else self._candidates.copy()
             self._enter(rows)
 
     def _context(self) -> Float32:
@@ -135,7 +135,7 @@ class LearnedUsers:
     def _answer(self, items: Int32) -> tuple[Int32, Float32]:
         """What is chosen, int32 [B], and every slot's responses float32 [B, k, E]."""
         count, rng, choice = len(items), self._rng, self._simulator.slate_choice
-        logits = self._logits(items, 0)
+        logits = self._tracker.logits(items)
         responses = np.zeros((count, self.spec.slate_size, len(self.spec.response_channels)), dtype=np.float32)
         chosen: Int32
         users: NDArray[np.int64]
@@ -157,19 +157,9 @@ class LearnedUsers:
         for channel in range(1, responses.shape[2]):
             width = items.shape[1] if self._config.choice == "each" else 1
             draws = np.broadcast_to(rng.random((count, width), dtype=np.float32), items.shape)[users, slots]
-            logits = self._logits(items[users, slots, None], channel, users)[:, 0]
+            logits = self._tracker.logits(items[users, slots, None], channel, users)[:, 0]
             responses[users, slots, channel] = draws < expit(logits)
         return chosen, responses
-
-    def _logits(self, items: Int32, channel: int, users: NDArray[np.int64] | None = None) -> Float32:
-        """Log-odds float32 [n, k] of ``items`` by each user's own member; of all users where ``users`` is None."""
-        tracker = self._tracker
-        out = np.empty(items.shape, dtype=np.float32)
-        for own, model in tracker.blocks() if users is None else tracker.by_member(users):
-            rows = own if users is None else users[own]
-            state = ResponseState(tracker.gain[rows], tracker.query[rows])
-            out[own] = model.item_logits(state, items[own], channel)
-        return out
 
     def _correlation(self, items: Int32) -> Float32:
         """Mean cosine of each item's response vector with those of the slate (itself included), float32 [B, k]."""
@@ -249,7 +239,13 @@ class LearnedUsers:
             self._user_features = self._user_features.copy()
             self._history = self._history.copy()
             self._history_feedback = self._history_feedback.copy()
-            self._candidates = self._candidates.copy() if self.spec.full_catalogue else self._candidates
+            self._candidates_shared = True
+
+    def _own_candidates(self) -> None:
+        """The same for the candidates, which most steps replace and do not change."""
+        if self._candidates_shared:
+            self._candidates = self._candidates.copy()
+            self._candidates_shared = False
 
     def _consume(self, items: Int32, chosen: Int32, answered: Float32) -> None:
         """Append what was consumed to the histories, the oldest entries falling out."""
@@ -275,6 +271,7 @@ class LearnedUsers:
         self._history[users] = history
         self._history_feedback[users] = feedback
         if self.spec.full_catalogue:
+            self._own_candidates()
             freed = dropped >= 0
             self._candidates[users[freed], dropped[freed]] = dropped[freed]
             self._candidates[users[:, None], np.where(history >= 0, history, items[:, None])] = -1
@@ -299,6 +296,7 @@ class LearnedUsers:
         self._answered[rows] = 0.0
         self._sessions[rows] = 0
         self._days[rows] = 0
+        self._own_candidates()
         if self.spec.full_catalogue:
             self._candidates[rows] = full_catalogue(history, self.spec.num_items)
         else:

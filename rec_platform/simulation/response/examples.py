@@ -82,6 +82,11 @@ def propensity_weights(propensities: Float64 | None, count: int) -> Float32:
     return np.minimum(weights / weights.mean(), LARGEST_WEIGHT).astype(np.float32)
 
 
+def needs_negatives(histories: Histories) -> bool:
+    """Whether (almost) all responses are positive, so that nothing could be learned from them alone."""
+    return bool((histories.feedback > 0).mean() > ALMOST_NO_NEGATIVES)
+
+
 def split_examples(
     histories: Histories,
     *,
@@ -108,7 +113,7 @@ def split_examples(
         examples, held_out = _shown(exposures, histories, num_items, channels, holdout_share)
     else:
         examples, held_out = _responded(histories, channels, holdout_share)
-        if examples.outcomes.mean() > ALMOST_NO_NEGATIVES:
+        if needs_negatives(histories):
             negatives = _unmet_items(histories, examples, num_items, negatives_per_positive, rng)
             examples = _joined(examples, negatives)
             held_out = np.tile(held_out, 1 + negatives_per_positive)

@@ -19,7 +19,12 @@ from rec_platform.data.event_channels import EventChannels
 from rec_platform.data.exposures import Exposures
 from rec_platform.data.histories import Histories
 from rec_platform.errors import InputError
-from rec_platform.simulation.response.examples import ResponseExamples, smoothed_means, split_examples
+from rec_platform.simulation.response.examples import (
+    ResponseExamples,
+    needs_negatives,
+    smoothed_means,
+    split_examples,
+)
 from rec_platform.simulation.response.model import STATISTICS, ResponseModel, age_powers, history_statistics
 from rec_platform.types import Float32
 
@@ -66,11 +71,13 @@ class ResponseFit:
     Attributes:
         members: one or more models of the same sizes.
         train, holdout: the examples.
+        sampled_negatives: items that a user never met stand in for negatives.
     """
 
     members: tuple[ResponseModel, ...]
     train: ResponseExamples
     holdout: ResponseExamples
+    sampled_negatives: bool = False
 
 
 def fit_responses(
@@ -122,7 +129,8 @@ def fit_responses(
     for member in range(members):
         fit = _Fit(content, histories, user_features, history_length, config, train)
         models.append(fit.run(rng, _share_of(progress, member, members)))
-    return ResponseFit(tuple(models), train, holdout)
+    sampled = exposures is None and needs_negatives(histories)
+    return ResponseFit(tuple(models), train, holdout, sampled)
 
 
 def predict(

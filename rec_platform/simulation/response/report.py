@@ -74,7 +74,8 @@ class ResponseReport:
         channels: of each further channel, over the positive ones of the same events.
         random_items: on ratings of uniformly random items, where the log has some.
         disagreement: mean over the same events of the members' standard deviation of the probability; None for one.
-        positive_share: of the log's responses.
+        positive_share: of the examples fitted on and held out.
+        sampled_negatives: items that nobody was seen to meet stand in for negatives, so that shares are relative.
         notes: what to know when reading the figures.
     """
 
@@ -89,6 +90,7 @@ class ResponseReport:
     random_items: PredictionMetrics | None
     disagreement: float | None
     positive_share: float
+    sampled_negatives: bool
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -126,7 +128,8 @@ def report_on(
         if random_ratings is None
         else _judge(fit.members, _as_examples(random_ratings, histories), histories, user_features),
         disagreement=float(every.std(axis=0, ddof=1).mean()) if len(every) > 1 and len(held) else None,
-        positive_share=float(np.mean(histories.feedback > 0)),
+        positive_share=float(np.concatenate([fit.train.outcomes, fit.holdout.outcomes]).mean()),
+        sampled_negatives=fit.sampled_negatives,
         notes=notes,
     )
 

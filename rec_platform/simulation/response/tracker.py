@@ -15,6 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from rec_platform.simulation.response.ensemble import ResponseEnsemble
 from rec_platform.simulation.response.model import (
     DECAY,
     RECENT,
@@ -30,24 +31,26 @@ _SMALLEST = np.float32(1e-12)
 
 
 class ResponseTracker:
-    """States of B places, each answering as one of the members.
+    """States of B places, each answering as one of the members of an ensemble.
 
-    Members have blocks of places, so that their users are slices and not lists of rows.
+    Members have blocks of places, so that the users of one are a slice and not a list of rows.
 
     Attributes:
         member: int64 [B] which of the members answers for each place.
         gain, query: float32 [B, E], [B, E, d]; see `ResponseState`.
     """
 
-    def __init__(self, members: tuple[ResponseModel, ...], count: int, first: int = 0) -> None:
+    def __init__(self, ensemble: ResponseEnsemble, count: int, first: int = 0) -> None:
         """For ``count`` places, the first block being that of member ``first``."""
-        model = members[0]
+        model, size = ensemble.members[0], len(ensemble.members)
         width, channels = model.item_vectors.shape[1], model.num_channels
-        size = len(members)
         numbers = (first + np.arange(size)) % size
-        self._members = tuple(members[number] for number in numbers)
+        self._ensemble = ensemble
+        self._members = tuple(ensemble.members[number] for number in numbers)
         self._blocks = np.arange(size + 1) * count // size
         self.member: NDArray[np.int64] = np.repeat(numbers, np.diff(self._blocks))
+        self._first_item = (self.member * ensemble.num_items).astype(np.int32)  # of the place's member in the stack
+        self._mix = ensemble.age_mix[self.member]
         self._length = model.history_length
         self._powers = age_powers(self._length)
         self._lately = min(RECENT, self._length)
@@ -81,14 +84,13 @@ class ResponseTracker:
         recent = slice(-RECENT, None)
         self._entries[rows, 0], self._entries[rows, 1] = known.sum(axis=1), known[:, recent].sum(axis=1)
         self._positives[rows] = positive.sum(axis=1)
+        stacked = np.where(known, history, np.int32(0)) + self._first_item[rows, None]
         flat = weights.reshape(len(rows), 4, self._length)
-        for own, model in self.by_member(rows):
-            vectors = model.item_vectors.take(history[own], axis=0, mode="wrap")
-            self._sums[rows[own]] = np.matmul(flat[own], vectors).reshape(-1, 2, 2, vectors.shape[2])
-            mean = model.item_mean.take(history[own], mode="wrap")
-            residual = np.where(known[own], positive[own] - mean, np.float32(0.0))
-            self._residual[rows[own], 0] = residual.sum(axis=1)
-            self._residual[rows[own], 1] = residual[:, recent].sum(axis=1)
+        vectors = self._ensemble.item_vectors.take(stacked, axis=0)
+        self._sums[rows] = np.matmul(flat, vectors).reshape(-1, 2, 2, vectors.shape[2])
+        residual = known * (positive - self._ensemble.item_mean.take(stacked))
+        self._residual[rows, 0] = residual.sum(axis=1)
+        self._residual[rows, 1] = residual[:, recent].sum(axis=1)
         self._renew(rows)
 
     def append(
@@ -109,25 +111,25 @@ class ResponseTracker:
         parts = np.empty((len(rows), 2), dtype=np.float32)  # of a new entry in the constant and the decaying sums
         parts[:, 0], parts[:, 1] = 1.0, 1.0 / scale
         self._weights[rows, 0] += parts
-        added = self._sums[rows, 0]
-        residual = self._residual[rows]
-        for own, model in self.by_member(rows):
-            vectors = model.item_vectors.take(items[own], axis=0)
-            added[own] += vectors[:, None, :] * parts[own, :, None]
-            residual[own] += 1.0 - model.item_mean.take(items[own])[:, None]
+        first_item, mean = self._first_item[rows], self._ensemble.item_mean
+        stacked = items + first_item
+        added = self._ensemble.item_vectors.take(stacked, axis=0)[:, None, :] * parts[:, :, None]
+        added += self._sums[rows, 0]
         self._sums[rows, 0] = added
-        parts[:, 1] *= self._dropped
-        for own, model in self.by_member(rows):
-            left = own.start + np.flatnonzero(gone[own])
-            if len(left):
-                places, side = rows[left], np.where(liked[left], 0, 1)
-                vectors = model.item_vectors.take(dropped[left], axis=0)
-                self._sums[places, side] -= vectors[:, None, :] * parts[left, :, None]
-                self._weights[places, side] -= parts[left]
-                residual[left, 0] -= liked[left] - model.item_mean.take(dropped[left])
-            left = own.start + np.flatnonzero(older[own])
-            if len(left):
-                residual[left, 1] -= aged_liked[left] - model.item_mean.take(aged[left])
+        residual = self._residual[rows]
+        residual += 1.0 - mean.take(stacked)[:, None]
+        left = np.flatnonzero(gone)
+        if len(left):
+            places, side, stacked = rows[left], np.where(liked[left], 0, 1), (dropped + first_item)[left]
+            parts[:, 1] *= self._dropped
+            gone_parts = parts[left]
+            vectors = self._ensemble.item_vectors.take(stacked, axis=0)
+            self._sums[places, side] -= vectors[:, None, :] * gone_parts[:, :, None]
+            self._weights[places, side] -= gone_parts
+            residual[left, 0] -= liked[left] - mean.take(stacked)
+        left = np.flatnonzero(older)
+        if len(left):
+            residual[left, 1] -= aged_liked[left] - mean.take((aged + first_item)[left])
         self._residual[rows] = residual
         if scale.min(initial=1.0) < _SMALLEST:
             self._multiply_in(rows[scale < _SMALLEST])
@@ -155,24 +157,27 @@ class ResponseTracker:
         inputs[:, 2 * width + 2] = np.log1p(positives) * np.float32(0.25)
         inputs[:, 2 * width + 3] = np.log1p(entries[:, 0] - positives) * np.float32(0.25)
         inputs[:, 2 * width + STATISTICS :] = self._features[rows]
-        for own, model in self.by_member(rows):
-            mix = model.age_mix
-            decaying = scale[own] * mix[:, 1:]
-            total = 1.0 + weights[own, :, :1] * mix[:, :1] + weights[own, :, 1:] * decaying
-            pools = sums[own, :, 0] * (mix[:, :1] / total)
-            pools += sums[own, :, 1] * (decaying / total)
-            inputs[own, : 2 * width] = pools.reshape(-1, 2 * width)
+        mix = self._mix[rows]
+        decaying = scale * mix[:, :, 1:]
+        total = 1.0 + weights[:, :, :1] * mix[:, :, :1] + weights[:, :, 1:] * decaying
+        pools = sums[:, :, 0] * (mix[:, :, :1] / total)
+        pools += sums[:, :, 1] * (decaying / total)
+        inputs[:, : 2 * width] = pools.reshape(-1, 2 * width)
+        for own, model in self._by_member(rows):
             state = model.state_of(inputs[own])
             self.gain[rows[own]], self.query[rows[own]] = state.gain, state.query
 
-    def by_member(self, rows: NDArray[np.int64]) -> list[tuple[slice, ResponseModel]]:
+    def logits(self, items: Int32, channel: int = 0, rows: NDArray[np.int64] | slice = slice(None)) -> Float32:
+        """Log-odds float32 [n, k] of ``items`` int32 [n, k] in the places ``rows``, each by its own member."""
+        stacked = items + self._first_item[rows, None]
+        vectors = self._ensemble.item_vectors.take(stacked, axis=0)
+        logits: Float32 = np.einsum("bkd,bd->bk", vectors, self.query[rows, channel])
+        logits += self._ensemble.item_bias[channel].take(stacked)
+        logits += self.gain[rows, channel, None]
+        return logits
+
+    def _by_member(self, rows: NDArray[np.int64]) -> list[tuple[slice, ResponseModel]]:
         """The slices of ``rows``, rising places, that belong to each model."""
         cuts = np.searchsorted(rows, self._blocks)
         parts = zip(cuts[:-1].tolist(), cuts[1:].tolist(), self._members, strict=True)
-        return [(slice(start, stop), model) for start, stop, model in parts if stop > start]
-
-    def blocks(self) -> list[tuple[slice, ResponseModel]]:
-        """The places of each model."""
-        edges = self._blocks.tolist()
-        parts = zip(edges[:-1], edges[1:], self._members, strict=True)
         return [(slice(start, stop), model) for start, stop, model in parts if stop > start]

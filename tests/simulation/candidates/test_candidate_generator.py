@@ -128,4 +128,3 @@ def test_more_popular_places_than_items() -> None:
         slice(None), empty, empty.astype(np.float32), np.zeros((20, 8), dtype=np.float32), np.zeros(20, dtype=np.int64)
     )
     assert ((candidates >= 0).sum(axis=1) == 5).all()
-

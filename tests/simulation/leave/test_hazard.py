@@ -90,7 +90,7 @@ def single_steps(count: int, *, answered: bool) -> SessionSteps:
 
 
 def test_sessions_of_one_step_are_refused() -> None:
-    with pytest.raises(InputError, match="100 sessions of 1.00 steps on average do not say when users leave"):
+    with pytest.raises(InputError, match=r"100 sessions of 1\.00 steps on average do not say when users leave"):
         fit_hazard(single_steps(100, answered=False))
 
 

@@ -128,9 +128,7 @@ def test_hazard_by_hand() -> None:
     probability = 1 / (1 + np.exp(-logits))
     for shift, gone in ((-1e-4, True), (1e-4, False)):
         drain = HAZARD.drain(
-            outcome(
-                [1, -1], [0.8, 0.0], slates=[4, 1], answered_slates=[3, 0], uniforms=(probability + shift).tolist()
-            )
+            outcome([1, -1], [0.8, 0.0], slates=[4, 1], answered_slates=[3, 0], uniforms=(probability + shift).tolist())
         )
         assert drain.tolist() == [np.inf if gone else 0.0] * 2
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from random_models import random_model, random_windows
 
+from rec_platform.simulation.response.ensemble import ResponseEnsemble
 from rec_platform.simulation.response.tracker import ResponseTracker
 
 ITEMS = 40
@@ -16,7 +17,7 @@ class Places:
 
     def __init__(self, count: int, length: int, members: int, channels: int, seed: int = 0) -> None:
         self.members = tuple(random_model(m, history_length=length, channels=channels) for m in range(members))
-        self.tracker = ResponseTracker(self.members, count, first=1)
+        self.tracker = ResponseTracker(ResponseEnsemble.of(self.members), count, first=1)
         self.rng = np.random.default_rng(seed)
         self.features = np.zeros((count, 2), dtype=np.float32)
         self.history = np.zeros((count, length), dtype=np.int32)
