@@ -21,7 +21,7 @@ from rec_platform.types import Bool, Float32, Int32
 
 @dataclass(frozen=True)
 class RandomRatings:
-    """Ratings of uniformly random items.
+    """Ratings of uniformly random items that do not stand in their user's history.
 
     Attributes:
         users: int64 [n] user rows.
@@ -122,6 +122,7 @@ def _random_ratings(dataset: Dataset, catalog: Catalog, histories: Histories) ->
     users = np.array([rows.get(name, -1) for name in log["user_id"].to_pylist()], dtype=np.int64)
     items = catalog_indices(log["item_id"], catalog)
     values = log["value"].to_numpy(zero_copy_only=False).astype(np.float64)
-    kept = (users >= 0) & (items >= 0) & np.isfinite(values)
+    met = histories.user_of_event * len(catalog) + histories.items
+    kept = (users >= 0) & (items >= 0) & np.isfinite(values) & ~np.isin(users * len(catalog) + items, met)
     positive = values[kept] >= dataset.feedback_rule.rating_threshold
     return RandomRatings(users[kept], items[kept], positive) if kept.any() else None

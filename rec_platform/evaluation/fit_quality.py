@@ -35,8 +35,19 @@ def fit_rows(fit: Fit) -> list[tuple[str, ...]]:
 def fit_remarks(fit: Fit) -> list[str]:
     """Sentences: what to know of the figures, when users leave, what propensities change."""
     remarks = []
+    notes: dict[str, list[str]] = {}
     for name, report in fit.items():
-        remarks += [f"{name}: {note}" for note in report.get("notes", ())]
+        for note in report.get("notes", ()):
+            notes.setdefault(note, []).append(name)
+    remarks += [f"{', '.join(names)}: {note}" for note, names in notes.items()]
+    for name, report in fit.items():
+        if report.get("holdout") and report.get("item_and_user"):
+            own, simple = report["holdout"].get("auc") or 0.0, report["item_and_user"].get("auc") or 0.0
+            if own <= simple:
+                remarks.append(
+                    f"{name}: the response model (AUC {own:.3f}) is no better than item means and user residuals "
+                    f"({simple:.3f}): this log is too short to learn its users from"
+                )
         if report.get("leave"):
             leave = report["leave"]
             remarks.append(

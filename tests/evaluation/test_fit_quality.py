@@ -40,6 +40,14 @@ def test_remarks() -> None:
     assert fit_remarks({"train": {"holdout": METRICS}}) == []
 
 
+def test_a_model_that_learned_nothing_is_said_so() -> None:
+    poor = {"holdout": {**METRICS, "auc": 0.64}, "item_and_user": {**METRICS, "auc": 0.68}, "notes": ["short"]}
+    same, *poor_ones = fit_remarks({"train": poor, "evaluation": poor})
+    assert same == "train, evaluation: short"
+    assert [remark.split(":")[0] for remark in poor_ones] == ["train", "evaluation"]
+    assert "(AUC 0.640) is no better than item means and user residuals (0.680)" in poor_ones[0]
+
+
 def test_section() -> None:
     text = "".join(fit_section(FIT))
     assert "purchase, given consumption" in text

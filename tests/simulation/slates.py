@@ -46,4 +46,5 @@ def assert_same(first: list[list], second: list[list], lanes: slice = slice(None
 
 
 def differ(first: list[list], second: list[list], lanes: slice = slice(None)) -> bool:
-    return any((a[lanes] != b[lanes]).any() for p, q in zip(first, second, strict=True) for a, b in zip(p, q))
+    pairs = (pair for one, other in zip(first, second, strict=True) for pair in zip(one, other, strict=True))
+    return any((a[lanes] != b[lanes]).any() for a, b in pairs)

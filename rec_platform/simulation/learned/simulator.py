@@ -328,22 +328,22 @@ class LearnedSimulator:
         config, log = self.config, self.log
         for model in self.members:
             if model.num_items != len(log.catalog):
-                raise InputError("members", f"know {model.num_items} items, the catalogue has {len(log.catalog)}")
+                problem = f"know {model.num_items} items, the catalogue has {len(log.catalog)}"
+                raise InputError("members", problem, "fit them to this catalogue")
             if model.history_length != config.history_length:
                 fitted = model.history_length
                 raise InputError(
                     "simulator.history_length", f"{config.history_length}", f"the model was fitted with {fitted}"
                 )
             if log.user_features.shape != (len(log), model.num_user_features):
-                raise InputError(
-                    "user_features", f"shape {log.user_features.shape} does not fit the histories and the model"
-                )
+                problem = f"shape {log.user_features.shape} does not fit the histories and the model"
+                raise InputError("user_features", problem, f"give {len(log)} rows of {model.num_user_features}")
             if model.num_channels != 1 + len(self.channels):
-                raise InputError("channels", f"{self.channels} do not fit a model of {model.num_channels}")
-        if len(self.spec.user_feature_names) != log.user_features.shape[1]:
-            raise InputError(
-                "user_feature_names", f"{len(self.spec.user_feature_names)} for {log.user_features.shape[1]} features"
-            )
+                problem = f"{self.channels} do not fit a model of {model.num_channels}"
+                raise InputError("channels", problem, f"name the {model.num_channels - 1} after the first")
+        names, width = len(self.spec.user_feature_names), log.user_features.shape[1]
+        if names != width:
+            raise InputError("user_feature_names", f"{names} for {width} features", "give one a feature")
 
 
 def unit_rows(features: Float32) -> Float32:

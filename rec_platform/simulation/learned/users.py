@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
+from scipy.special import expit, logsumexp
 
 from rec_platform.errors import InputError
 from rec_platform.simulation.candidates.generator import CandidateGenerator
@@ -174,11 +174,8 @@ class LearnedUsers:
             expected = [expit(model.slate_logits(*given)).sum(axis=1) for model in self._simulator.members]
         else:
             scale = np.float32(self._simulator.slate_choice.scale)
-            masses = [
-                np.exp(model.slate_logits(*given) * scale + self._effects - self._null).sum(axis=1)
-                for model in self._simulator.members
-            ]
-            expected = [1.0 - 1.0 / (1.0 + mass) for mass in masses]
+            masses = (model.slate_logits(*given) * scale + self._effects for model in self._simulator.members)
+            expected = [expit(logsumexp(mass, axis=1) - self._null) for mass in masses]
         return np.std(expected, axis=0).astype(np.float32)
 
     def _drain(self, items: Int32, chosen: Int32, answered: Float32) -> None:

@@ -52,7 +52,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
 def learned(name: str) -> LearnedSimulator:
     """Three members of random numbers with two further channels, in the setting ``name``."""
     given = SETTINGS[name]
-    config = LearnedSimulatorConfig(**{"history_length": 12, **({} if "preset" in given else {"slate_size": 3}), **given})
+    config = LearnedSimulatorConfig(
+        **{"history_length": 12, **({} if "preset" in given else {"slate_size": 3}), **given}
+    )
     members = tuple(
         random_model(n, num_items=ITEMS, history_length=config.history_length, channels=3, dimension=3, hidden=4)
         for n in range(3)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from random_models import random_model, random_windows
 
+from rec_platform.errors import InputError
 from rec_platform.simulation.response.ensemble import ResponseEnsemble
 from rec_platform.simulation.response.tracker import ResponseTracker
 
@@ -76,23 +77,43 @@ def test_several_entries_at_once_are_renewed_at_the_end() -> None:
     places.check()
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 10])
-def test_every_place_has_one_member_in_blocks_of_almost_equal_size(count: int) -> None:
-    members = tuple(random_model(m) for m in range(3))
-    tracker = ResponseTracker(members, count, first=2)
-    assert tracker.member.shape == (count,)
-    covered = np.zeros(count, dtype=int)
-    for rows, model in tracker.blocks():
-        covered[rows] += 1
-        assert all(members[number] is model for number in tracker.member[rows])
-    assert (covered == 1).all()
-    sizes = np.bincount(tracker.member, minlength=3)
+@pytest.mark.parametrize("channel", [0, 1])
+def test_logits_are_those_of_each_places_own_member(channel: int) -> None:
+    places = Places(11, 12, 3, 2)
+    items = places.rng.integers(0, ITEMS, (11, 4)).astype(np.int32)
+    logits = places.tracker.logits(items, channel)
+    for place, number in enumerate(places.tracker.member):
+        own = slice(place, place + 1)
+        given = (places.features[own], places.history[own], places.feedback[own], items[own], channel)
+        np.testing.assert_allclose(logits[own], places.members[number].slate_logits(*given), rtol=1e-4, atol=1e-4)
+    rows = np.array([0, 0, 5, 10])
+    np.testing.assert_allclose(places.tracker.logits(items[rows], channel, rows), logits[rows], rtol=1e-5, atol=1e-5)
+    nobody = np.array([], dtype=np.int64)
+    assert places.tracker.logits(items[nobody], channel, nobody).shape == (0, 4)
+
+
+@pytest.mark.parametrize(("count", "first"), [(1, 0), (2, 2), (3, 1), (10, 2)])
+def test_every_member_has_a_block_of_almost_equal_size(count: int, first: int) -> None:
+    ensemble = ResponseEnsemble.of(tuple(random_model(m) for m in range(3)))
+    member = ResponseTracker(ensemble, count, first=first).member
+    assert member.shape == (count,)
+    sizes = np.bincount(member, minlength=3)
     assert sizes.max() - sizes.min() <= 1
+    assert np.count_nonzero(np.diff(member)) <= 2
+    if count >= 3:
+        assert member[0] == first
 
 
-def test_rows_are_cut_at_the_blocks() -> None:
-    tracker = ResponseTracker(tuple(random_model(m) for m in range(3)), 9)
-    rows = np.array([0, 0, 2, 3, 8, 8])
-    parts = [(part.start, part.stop) for part, _ in tracker.by_member(rows)]
-    assert parts == [(0, 3), (3, 4), (4, 6)]
-    assert tracker.by_member(np.array([], dtype=np.int64)) == []
+def test_an_ensemble_holds_its_models_as_parts_of_one_array() -> None:
+    members = tuple(random_model(m, channels=2) for m in range(3))
+    ensemble = ResponseEnsemble.of(members)
+    assert ensemble.num_items == ITEMS
+    for number, model in enumerate(ensemble.members):
+        np.testing.assert_array_equal(model.item_vectors, members[number].item_vectors)
+        np.testing.assert_array_equal(model.item_bias, members[number].item_bias)
+        np.testing.assert_array_equal(model.item_mean, members[number].item_mean)
+        assert np.shares_memory(model.item_vectors, ensemble.item_vectors)
+    with pytest.raises(InputError, match="members: there is no response model"):
+        ResponseEnsemble.of(())
+    with pytest.raises(InputError, match="members: differ in items"):
+        ResponseEnsemble.of((members[0], random_model(1)))
