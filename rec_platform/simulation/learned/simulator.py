@@ -52,11 +52,29 @@ from rec_platform.simulation.response.fit import fit_responses
 from rec_platform.simulation.response.model import ResponseModel
 from rec_platform.simulation.response.report import ResponseReport, report_on
 from rec_platform.simulation.response.slate_choice import ChoiceReport, SlateChoice, fit_slate_choice
+from rec_platform.simulation.response.tracker import tabulate
 from rec_platform.simulation.simulator import SimulatorSpec
 from rec_platform.types import Float32, Int32, Observation
 
 IMMEDIATE_CHUNK = 512
 """Users whose whole catalogue is scored at once."""
+
+
+MOST_ENTRIES = 200_000
+"""Points of the log at which users may enter, up to which their response states are computed once for all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """Response states at the points where users enter.
+
+    Attributes:
+        tables: of each member, see `response.tracker.tabulate`.
+        first: int64 [U]; the point after e events of user u is row first[u] + e.
+    """
+
+    tables: tuple[Float32, ...]
+    first: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +308,24 @@ class LearnedSimulator:
             self.log.catalog.popularity,
             [model.item_vectors for model in self.members],
         )
+
+    @cached_property
+    def entries(self) -> Entries | None:
+        """The response states at all points where a user may enter; None where there are more than `MOST_ENTRIES`."""
+        histories, least = self.log.histories, self.config.min_history
+        points = np.maximum(histories.counts - least + 1, 0)
+        if points.sum() > MOST_ENTRIES:
+            return None
+        users = np.repeat(np.arange(len(points)), points)
+        begins = np.concatenate(([0], np.cumsum(points)))[:-1]
+        ends = np.arange(len(users)) - begins[users] + least
+
+        def windows(rows: slice) -> tuple[Float32, Int32, Float32]:
+            return self.log.user_features[users[rows]], *histories.window(
+                users[rows], ends[rows], self.spec.history_length
+            )
+
+        return Entries(tabulate(self.ensemble, windows, len(users)), begins - least)
 
     @property
     def always_available(self) -> int:

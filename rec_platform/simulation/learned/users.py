@@ -283,7 +283,11 @@ class LearnedUsers:
         self._user_features[rows] = log.user_features[who]
         self._history[rows] = history
         self._history_feedback[rows] = feedback
-        self._tracker.enter(rows, log.user_features[who], history, feedback)
+        entries = simulator.entries
+        if entries is None:
+            self._tracker.enter(rows, log.user_features[who], history, feedback)
+        else:
+            self._tracker.enter_known(rows, log.user_features[who], entries.tables, entries.first[who] + ends)
         if self._leave.bored_by in ("consumed", "shown"):
             recent = self._leave.recent
             self._recent[rows] = recently_consumed(simulator.content, history, feedback, recent)

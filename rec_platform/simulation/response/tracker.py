@@ -12,6 +12,9 @@ sign,
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,7 +24,6 @@ from rec_platform.simulation.response.model import (
     RECENT,
     SHRINKAGE,
     STATISTICS,
-    ResponseModel,
     age_powers,
 )
 from rec_platform.types import Float32, Int32
@@ -29,11 +31,57 @@ from rec_platform.types import Float32, Int32
 _SMALLEST = np.float32(1e-12)
 """A scale of decaying sums below this is multiplied in."""
 
+CHUNK = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """Named views of the columns of a state matrix float32 [n, K]; writing to them writes to it.
+
+    Attributes:
+        sums: [n, 2, 2, d] by sign (positive, negative) and kind (constant, decaying).
+        weights: [n, 2, 2] the sums of the weights alone.
+        scale: [n] of the decaying ones.
+        residual, entries: [n, 2] over the window, and over what is recent.
+        positives: [n] in the window.
+        gain, query: [n, E], [n, E, d] the response state.
+    """
+
+    sums: Float32
+    weights: Float32
+    scale: Float32
+    residual: Float32
+    entries: Float32
+    positives: Float32
+    gain: Float32
+    query: Float32
+
+    @staticmethod
+    def columns(width: int, channels: int) -> int:
+        """K."""
+        return 4 * width + 10 + channels * (width + 1)
+
+    @staticmethod
+    def of(state: Float32, width: int, channels: int) -> _Parts:
+        size, at = len(state), 4 * width
+        after = at + 10 + channels
+        return _Parts(
+            sums=state[:, :at].reshape(size, 2, 2, width),
+            weights=state[:, at : at + 4].reshape(size, 2, 2),
+            scale=state[:, at + 4],
+            residual=state[:, at + 5 : at + 7],
+            entries=state[:, at + 7 : at + 9],
+            positives=state[:, at + 9],
+            gain=state[:, at + 10 : after],
+            query=state[:, after:].reshape(size, channels, width),
+        )
+
 
 class ResponseTracker:
     """States of B places, each answering as one of the members of an ensemble.
 
-    Members have blocks of places, so that the users of one are a slice and not a list of rows.
+    Members have blocks of places, so that the users of one are a slice and not a list of rows. All that is kept of a
+    place is one row of a matrix, so that changing some places is one gather and one scatter.
 
     Attributes:
         member: int64 [B] which of the members answers for each place.
@@ -43,10 +91,10 @@ class ResponseTracker:
     def __init__(self, ensemble: ResponseEnsemble, count: int, first: int = 0) -> None:
         """For ``count`` places, the first block being that of member ``first``."""
         model, size = ensemble.members[0], len(ensemble.members)
-        width, channels = model.item_vectors.shape[1], model.num_channels
+        self._width, self._channels = model.item_vectors.shape[1], model.num_channels
         numbers = (first + np.arange(size)) % size
         self._ensemble = ensemble
-        self._members = tuple(ensemble.members[number] for number in numbers)
+        self._numbers = numbers.tolist()
         self._blocks = np.arange(size + 1) * count // size
         self.member: NDArray[np.int64] = np.repeat(numbers, np.diff(self._blocks))
         self._first_item = (self.member * ensemble.num_items).astype(np.int32)  # of the place's member in the stack
@@ -55,17 +103,11 @@ class ResponseTracker:
         self._powers = age_powers(self._length)
         self._lately = min(RECENT, self._length)
         self._dropped = np.float32(DECAY) ** self._length  # decaying weight of an entry as it leaves the window
-        self.gain: Float32 = np.zeros((count, channels), dtype=np.float32)
-        self.query: Float32 = np.zeros((count, channels, width), dtype=np.float32)
         self._features: Float32 = np.zeros((count, model.num_user_features), dtype=np.float32)
-        # [place, sign (positive, negative), constant or decaying, d], and the sums of the weights alone.
-        self._sums: Float32 = np.zeros((count, 2, 2, width), dtype=np.float32)
-        self._weights: Float32 = np.zeros((count, 2, 2), dtype=np.float32)
-        self._scale: Float32 = np.ones(count, dtype=np.float32)  # of the decaying ones
-        # Residual sums and entries, over the window and over what is recent; positives in the window.
-        self._residual: Float32 = np.zeros((count, 2), dtype=np.float32)
-        self._entries: Float32 = np.zeros((count, 2), dtype=np.float32)
-        self._positives: Float32 = np.zeros(count, dtype=np.float32)
+        columns = _Parts.columns(self._width, self._channels)
+        self._state: Float32 = np.zeros((count, columns), dtype=np.float32)
+        parts = _Parts.of(self._state, self._width, self._channels)
+        self.gain, self.query = parts.gain, parts.query
 
     def enter(
         self,
@@ -76,22 +118,31 @@ class ResponseTracker:
     ) -> None:
         """New users in the places ``rows`` int [n], rising, with windows int32 and float32 [n, L]."""
         self._features[rows] = user_features
+        state = np.empty((len(rows), self._state.shape[1]), dtype=np.float32)
+        parts = _Parts.of(state, self._width, self._channels)
         known, positive = history >= 0, history_feedback > 0
         signed = np.stack([positive & known, (history_feedback < 0) & known], axis=1).astype(np.float32)
         weights = signed[:, :, None, :] * self._powers
-        self._weights[rows] = weights.sum(axis=3)
-        self._scale[rows] = 1.0
+        parts.weights[:] = weights.sum(axis=3)
+        parts.scale[:] = 1.0
         recent = slice(-RECENT, None)
-        self._entries[rows, 0], self._entries[rows, 1] = known.sum(axis=1), known[:, recent].sum(axis=1)
-        self._positives[rows] = positive.sum(axis=1)
+        parts.entries[:, 0], parts.entries[:, 1] = known.sum(axis=1), known[:, recent].sum(axis=1)
+        parts.positives[:] = positive.sum(axis=1)
         stacked = np.where(known, history, np.int32(0)) + self._first_item[rows, None]
         flat = weights.reshape(len(rows), 4, self._length)
-        vectors = self._ensemble.item_vectors.take(stacked, axis=0)
-        self._sums[rows] = np.matmul(flat, vectors).reshape(-1, 2, 2, vectors.shape[2])
+        parts.sums[:] = np.matmul(flat, self._ensemble.item_vectors.take(stacked, axis=0)).reshape(parts.sums.shape)
         residual = known * (positive - self._ensemble.item_mean.take(stacked))
-        self._residual[rows, 0] = residual.sum(axis=1)
-        self._residual[rows, 1] = residual[:, recent].sum(axis=1)
-        self._renew(rows)
+        parts.residual[:, 0], parts.residual[:, 1] = residual.sum(axis=1), residual[:, recent].sum(axis=1)
+        self._renew(parts, rows)
+        self._state[rows] = state
+
+    def enter_known(
+        self, rows: NDArray[np.int64], user_features: Float32, tables: Sequence[Float32], index: NDArray[np.int64]
+    ) -> None:
+        """New users whose states were computed before: rows ``index`` int [n] of their member's table (`tabulate`)."""
+        self._features[rows] = user_features
+        for own, number in self._by_member(rows):
+            self._state[rows[own]] = tables[number].take(index[own], axis=0)
 
     def append(
         self, rows: NDArray[np.int64], items: Int32, history: Int32, history_feedback: Float32, *, renew: bool = True
@@ -103,69 +154,44 @@ class ResponseTracker:
             history, history_feedback: [n, L] the windows before it; their first entry falls out.
             renew: also compute the new states; False where further entries follow at once.
         """
-        dropped, aged = history[:, 0], history[:, -self._lately]
-        gone, older = dropped >= 0, aged >= 0
-        liked, aged_liked = history_feedback[:, 0] > 0, history_feedback[:, -self._lately] > 0
-        scale = self._scale[rows] * np.float32(DECAY)
-        self._scale[rows] = scale
-        parts = np.empty((len(rows), 2), dtype=np.float32)  # of a new entry in the constant and the decaying sums
-        parts[:, 0], parts[:, 1] = 1.0, 1.0 / scale
-        self._weights[rows, 0] += parts
-        first_item, mean = self._first_item[rows], self._ensemble.item_mean
+        state = self._state.take(rows, axis=0)
+        parts = _Parts.of(state, self._width, self._channels)
+        first_item, vectors, mean = self._first_item[rows], self._ensemble.item_vectors, self._ensemble.item_mean
         stacked = items + first_item
-        added = self._ensemble.item_vectors.take(stacked, axis=0)[:, None, :] * parts[:, :, None]
-        added += self._sums[rows, 0]
-        self._sums[rows, 0] = added
-        residual = self._residual[rows]
-        residual += 1.0 - mean.take(stacked)[:, None]
-        left = np.flatnonzero(gone)
+        parts.scale[:] *= np.float32(DECAY)
+        share = np.empty((len(rows), 2), dtype=np.float32)  # of a new entry in the constant and the decaying sums
+        share[:, 0], share[:, 1] = 1.0, 1.0 / parts.scale
+        parts.weights[:, 0] += share
+        parts.sums[:, 0] += vectors.take(stacked, axis=0)[:, None, :] * share[:, :, None]
+        parts.residual[:] += 1.0 - mean.take(stacked)[:, None]
+        parts.entries[:] += 1.0
+        parts.positives[:] += 1.0
+        left = np.flatnonzero(history[:, 0] >= 0)
         if len(left):
-            places, side, stacked = rows[left], np.where(liked[left], 0, 1), (dropped + first_item)[left]
-            parts[:, 1] *= self._dropped
-            gone_parts = parts[left]
-            vectors = self._ensemble.item_vectors.take(stacked, axis=0)
-            self._sums[places, side] -= vectors[:, None, :] * gone_parts[:, :, None]
-            self._weights[places, side] -= gone_parts
-            residual[left, 0] -= liked[left] - mean.take(stacked)
-        left = np.flatnonzero(older)
+            dropped, liked = history[left, 0] + first_item[left], history_feedback[left, 0] > 0
+            side, share = np.where(liked, 0, 1), share[left]
+            share[:, 1] *= self._dropped
+            parts.sums[left, side] -= vectors.take(dropped, axis=0)[:, None, :] * share[:, :, None]
+            parts.weights[left, side] -= share
+            parts.residual[left, 0] -= liked - mean.take(dropped)
+            parts.entries[left, 0] -= 1.0
+            parts.positives[left] -= liked
+        left = np.flatnonzero(history[:, -self._lately] >= 0)
         if len(left):
-            residual[left, 1] -= aged_liked[left] - mean.take((aged + first_item)[left])
-        self._residual[rows] = residual
-        if scale.min(initial=1.0) < _SMALLEST:
-            self._multiply_in(rows[scale < _SMALLEST])
-        self._entries[rows, 0] += ~gone
-        self._entries[rows, 1] += ~older
-        self._positives[rows] += 1.0 - (gone & liked)
+            aged, liked = history[left, -self._lately] + first_item[left], history_feedback[left, -self._lately] > 0
+            parts.residual[left, 1] -= liked - mean.take(aged)
+            parts.entries[left, 1] -= 1.0
+        if parts.scale.min(initial=1.0) < _SMALLEST:
+            _multiply_in(parts)
         if renew:
-            self._renew(rows)
+            self._renew(parts, rows)
+        self._state[rows] = state
 
     def renew(self, rows: NDArray[np.int64]) -> None:
         """Compute the states of the places ``rows`` after entries with ``renew=False``."""
-        self._renew(rows)
-
-    def _multiply_in(self, rows: NDArray[np.int64]) -> None:
-        self._sums[rows, :, 1] *= self._scale[rows, None, None]
-        self._weights[rows, :, 1] *= self._scale[rows, None]
-        self._scale[rows] = 1.0
-
-    def _renew(self, rows: NDArray[np.int64]) -> None:
-        width = self._sums.shape[3]
-        sums, weights, scale = self._sums[rows], self._weights[rows], self._scale[rows, None, None]
-        inputs = np.empty((len(rows), 2 * width + STATISTICS + self._features.shape[1]), dtype=np.float32)
-        entries, positives = self._entries[rows], self._positives[rows]
-        inputs[:, 2 * width : 2 * width + 2] = self._residual[rows] / (entries + np.float32(SHRINKAGE))
-        inputs[:, 2 * width + 2] = np.log1p(positives) * np.float32(0.25)
-        inputs[:, 2 * width + 3] = np.log1p(entries[:, 0] - positives) * np.float32(0.25)
-        inputs[:, 2 * width + STATISTICS :] = self._features[rows]
-        mix = self._mix[rows]
-        decaying = scale * mix[:, :, 1:]
-        total = 1.0 + weights[:, :, :1] * mix[:, :, :1] + weights[:, :, 1:] * decaying
-        pools = sums[:, :, 0] * (mix[:, :, :1] / total)
-        pools += sums[:, :, 1] * (decaying / total)
-        inputs[:, : 2 * width] = pools.reshape(-1, 2 * width)
-        for own, model in self._by_member(rows):
-            state = model.state_of(inputs[own])
-            self.gain[rows[own]], self.query[rows[own]] = state.gain, state.query
+        state = self._state.take(rows, axis=0)
+        self._renew(_Parts.of(state, self._width, self._channels), rows)
+        self._state[rows] = state
 
     def logits(self, items: Int32, channel: int = 0, rows: NDArray[np.int64] | slice = slice(None)) -> Float32:
         """Log-odds float32 [n, k] of ``items`` int32 [n, k] in the places ``rows``, each by its own member."""
@@ -176,8 +202,55 @@ class ResponseTracker:
         logits += self.gain[rows, channel, None]
         return logits
 
-    def _by_member(self, rows: NDArray[np.int64]) -> list[tuple[slice, ResponseModel]]:
-        """The slices of ``rows``, rising places, that belong to each model."""
+    def _renew(self, parts: _Parts, rows: NDArray[np.int64]) -> None:
+        """Gain and query of ``parts``, which belong to the places ``rows``, from its sums."""
+        wide = 2 * self._width
+        mix = self._mix[rows]
+        decaying = parts.scale[:, None, None] * mix[:, :, 1:]
+        total = 1.0 + parts.weights[:, :, :1] * mix[:, :, :1] + parts.weights[:, :, 1:] * decaying
+        inputs = np.empty((len(rows), wide + STATISTICS + self._features.shape[1]), dtype=np.float32)
+        pools = inputs[:, :wide].reshape(len(rows), 2, self._width)
+        np.multiply(parts.sums[:, :, 0], mix[:, :, :1] / total, out=pools)
+        pools += parts.sums[:, :, 1] * (decaying / total)
+        inputs[:, wide : wide + 2] = parts.residual / (parts.entries + np.float32(SHRINKAGE))
+        inputs[:, wide + 2] = np.log1p(parts.positives) * np.float32(0.25)
+        inputs[:, wide + 3] = np.log1p(parts.entries[:, 0] - parts.positives) * np.float32(0.25)
+        inputs[:, wide + STATISTICS :] = self._features[rows]
+        for own, number in self._by_member(rows):
+            state = self._ensemble.members[number].state_of(inputs[own])
+            parts.gain[own], parts.query[own] = state.gain, state.query
+
+    def _by_member(self, rows: NDArray[np.int64]) -> list[tuple[slice, int]]:
+        """The slices of ``rows``, rising places, that belong to each member, by number."""
         cuts = np.searchsorted(rows, self._blocks)
-        parts = zip(cuts[:-1].tolist(), cuts[1:].tolist(), self._members, strict=True)
-        return [(slice(start, stop), model) for start, stop, model in parts if stop > start]
+        parts = zip(cuts[:-1].tolist(), cuts[1:].tolist(), self._numbers, strict=True)
+        return [(slice(start, stop), number) for start, stop, number in parts if stop > start]
+
+
+def tabulate(
+    ensemble: ResponseEnsemble, windows: Callable[[slice], tuple[Float32, Int32, Float32]], count: int
+) -> tuple[Float32, ...]:
+    """The states of ``count`` users as each member has them, for `ResponseTracker.enter_known`: float32 [count, K].
+
+    Args:
+        windows: features, histories and feedback of a slice of the users, as `ResponseTracker.enter` wants them.
+    """
+    tables = []
+    for model in ensemble.members:
+        alone = ResponseEnsemble.of((model,))
+        parts = []
+        for start in range(0, count, CHUNK):
+            features, history, feedback = windows(slice(start, min(start + CHUNK, count)))
+            tracker = ResponseTracker(alone, len(features))
+            tracker.enter(np.arange(len(features)), features, history, feedback)
+            parts.append(tracker._state)
+        tables.append(np.concatenate(parts))
+    return tuple(tables)
+
+
+def _multiply_in(parts: _Parts) -> None:
+    """Rows whose scale has become tiny: put it into their decaying sums."""
+    rows = np.flatnonzero(parts.scale < _SMALLEST)
+    parts.sums[rows, :, 1] *= parts.scale[rows, None, None]
+    parts.weights[rows, :, 1] *= parts.scale[rows, None]
+    parts.scale[rows] = 1.0

@@ -31,6 +31,13 @@ def test_a_lane_does_not_feel_the_slates_of_another(variant: LearnedSimulator, s
     assert differ(first, second, slice(0, 1))
 
 
+@pytest.mark.parametrize("name", ["plain", "each", "sessions"])
+def test_a_lane_does_not_feel_whether_the_only_other_one_answers(name: str) -> None:
+    first = course(learned(name).users(2, seed=5), 3 * STEPS, seed=1)
+    second = course(learned(name).users(2, seed=5), 3 * STEPS, seed=1, other_seed_of_lane_0=2)
+    assert_same(first, second, slice(1, None))
+
+
 def test_a_lane_does_not_feel_when_others_leave(variant: LearnedSimulator) -> None:
     courses = []
     for often in (False, True):

@@ -59,12 +59,12 @@ def test_after_appends_and_restarts_states_are_those_of_the_windows(length: int,
 
 
 def test_long_sessions_do_not_underflow() -> None:
-    """0.8^150 is below the smallest scale that is kept."""
+    """0.8^124 is below the smallest scale that is kept, 0.8^400 below all numbers of the type."""
     places = Places(6, 15, 3, 2)
     everyone = np.arange(6)
-    for step in range(400):
+    for step in range(1_000):
         places.append(everyone[step % 2 :: 1 + step % 3])
-        if step in (120, 124, 125, 126, 200, 399):
+        if step in (120, 124, 125, 126, 200, 399, 999):
             places.check()
             assert np.isfinite(places.tracker.query).all()
 
