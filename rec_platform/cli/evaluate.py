@@ -170,9 +170,15 @@ def _world_and_models(checked: Experiment, references: list[str], where: Path) -
 
 
 def _positive_share(world: World) -> float | None:
-    """Share of positive responses to what the log's users met; None where the log does not say."""
-    fit = world.fit["train"] if world.fit else None
-    return None if fit is None or fit["sampled_negatives"] else float(fit["positive_share"])
+    """Share of positive responses to what the log's users met; None where log or reward do not allow the comparison."""
+    from rec_platform.simulation.learned import LearnedSimulator
+    from rec_platform.simulation.learned.config import CONSUME
+
+    if not world.fit or not isinstance(world.train, LearnedSimulator):
+        return None
+    fit = world.fit["train"]
+    comparable = not fit["sampled_negatives"] and world.train.config.reward == {CONSUME: 1.0}
+    return float(fit["positive_share"]) if comparable else None
 
 
 def _say_fit(checked: Experiment, world: World, report: Path | None, *, json_: bool) -> None:

@@ -109,7 +109,8 @@ def _learned(experiment: Experiment, config: LearnedSimulatorConfig, cache: Path
         simulator, report = _fitted(
             folder / name, log.select(rows), config, members=members, seed=experiment.seed * 2 + seed
         )
-        simulators.append(simulator)
+        # Pessimism is for training; judged is what users really answer.
+        simulators.append(simulator if name == "train" else _without_pessimism(simulator))
         fit[name] = report
     bias = SelectionBias.of(dataset)
     if bias is not None:
@@ -125,6 +126,10 @@ def _learned(experiment: Experiment, config: LearnedSimulatorConfig, cache: Path
         dataset=DatasetReference(name=dataset.name, hash=dataset.hash),
         fit=fit,
     )
+
+
+def _without_pessimism(simulator: LearnedSimulator) -> LearnedSimulator:
+    return simulator.with_config(simulator.config.model_copy(update={"pessimism": 0.0}))
 
 
 def _fitted(

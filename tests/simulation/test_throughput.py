@@ -39,7 +39,7 @@ def test_users_without_phases_have_no_shares(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_an_unknown_preset() -> None:
-    with pytest.raises(InputError, match="--preset: .*did you mean 'interest_evolution'"):
+    with pytest.raises(InputError, match=r"--preset: .*did you mean 'interest_evolution'"):
         preset("interest_evolutoin")
 
 

@@ -182,7 +182,7 @@ def _support(played: Mapping[str, Sessions], item_events: NDArray[np.int64] | No
 
 def _like_rate(seen: RandomPlay, log_positive_share: float | None) -> Check:
     if log_positive_share is None:
-        return NotApplicable("there is no log")
+        return NotApplicable("there is no log that says how often users like what they meet")
     lowest, highest = seen.value_range
     if lowest < 0.0 or highest > 1.0:
         return NotApplicable(f"immediate values from {lowest:.3g} to {highest:.3g} are no probabilities")

@@ -67,12 +67,25 @@ class LearnedSimulatorConfig(BaseModel):
     @classmethod
     def _start_from_the_preset(cls, given: Any) -> Any:
         name = given.get("preset") if isinstance(given, dict) else None
-        return {**PRESETS[name], **given} if isinstance(name, str) and name in PRESETS else given
+        if not (isinstance(name, str) and name in PRESETS):
+            return given
+        merged = {**PRESETS[name], **given}
+        for key, section in PRESETS[name].items():  # a section that does not say of which kind it is only changes keys
+            own = given.get(key)
+            if isinstance(section, dict) and isinstance(own, dict) and "kind" not in own and key != "reward":
+                merged[key] = {**section, **own}
+        return merged
 
     @model_validator(mode="after")
     def _belong_together(self) -> LearnedSimulatorConfig:
         if self.held_back >= self.members:
             raise ValueError(f"held_back {self.held_back} leaves none of the {self.members} members to train with")
+        if self.pessimism and self.members - self.held_back < 2:
+            raise ValueError("pessimism needs two members that are not held back: set members to held_back + 2 or more")
+        if self.correlation_penalty and self.choice == "one":
+            raise ValueError("correlation_penalty needs choice: each")
+        if self.sessions.absence_penalty and self.sessions.per_user == 1:
+            raise ValueError("sessions.absence_penalty needs sessions.per_user of 2 or more")
         if self.num_candidates is None:
             if self.candidates.random < 1:
                 raise ValueError("candidates: needs num_candidates; without it the whole catalogue is offered")

@@ -49,7 +49,7 @@ from rec_platform.simulation.leave.session_steps import SessionSteps
 from rec_platform.simulation.response.ensemble import ResponseEnsemble
 from rec_platform.simulation.response.examples import needs_negatives
 from rec_platform.simulation.response.fit import fit_responses
-from rec_platform.simulation.response.model import ResponseModel
+from rec_platform.simulation.response.model import ResponseModel, ResponseState
 from rec_platform.simulation.response.report import ResponseReport, report_on
 from rec_platform.simulation.response.slate_choice import ChoiceReport, SlateChoice, fit_slate_choice
 from rec_platform.simulation.response.tracker import tabulate
@@ -257,21 +257,37 @@ class LearnedSimulator:
         return LearnedUsers(self, count, seed=seed, staggered=staggered)
 
     def immediate_value(self, observation: Observation) -> Float32:
-        """The members' mean probability that each candidate, alone, is answered: float32 [B, M]."""
+        """The members' mean expected reward of each candidate shown alone, float32 [B, M].
+
+        With the default reward that is the probability that it is answered. Where no channel is rewarded (only coming
+        back counts), too.
+        """
         out = np.zeros(observation.candidates.shape, dtype=np.float32)
+        rewards = [self.config.reward.get(name, 0.0) for name in self.spec.response_channels]
+        if not any(rewards):
+            rewards[0] = 1.0
         for start in range(0, len(out), IMMEDIATE_CHUNK):
             rows = slice(start, start + IMMEDIATE_CHUNK)
             for model in self.members:
                 state = model.state(
                     observation.user_features[rows], observation.history[rows], observation.history_feedback[rows]
                 )
-                if self.spec.full_catalogue:
-                    logits = model.catalogue_logits(state)
-                else:
-                    logits = model.item_logits(state, np.maximum(observation.candidates[rows], 0))
-                out[rows] += expit(logits)
+                value = np.full(out[rows].shape, rewards[0], dtype=np.float32)
+                for channel in (number for number in range(1, len(rewards)) if rewards[number]):
+                    value += np.float32(rewards[channel]) * expit(
+                        self._logits(model, state, observation, rows, channel)
+                    )
+                out[rows] += value * expit(self._logits(model, state, observation, rows, 0))
         out *= np.float32(1.0 / len(self.members))
         return out
+
+    def _logits(
+        self, model: ResponseModel, state: ResponseState, observation: Observation, rows: slice, channel: int
+    ) -> Float32:
+        """The model's log-odds for the candidates of some users, float32 [n, M]."""
+        if self.spec.full_catalogue:
+            return model.catalogue_logits(state, channel)
+        return model.item_logits(state, np.maximum(observation.candidates[rows], 0), channel)
 
     def variants(self) -> Mapping[str, LearnedSimulator]:
         """``null``: boredom switched off. ``second_rule``: another leave rule; see `PatienceConfig.second_rule`."""
@@ -326,6 +342,10 @@ class LearnedSimulator:
             )
 
         return Entries(tabulate(self.ensemble, windows, len(users)), begins - least)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what can be computed again."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("entries", "candidate_sources")}
 
     @property
     def always_available(self) -> int:

@@ -130,11 +130,11 @@ class ResponseModel:
         """Float32 [B, N]: the log-odds of a positive response to every item of the catalogue."""
         return self.catalogue_logits(self.state(user_features, history, history_feedback))
 
-    def catalogue_logits(self, state: ResponseState) -> Float32:
+    def catalogue_logits(self, state: ResponseState, channel: int = 0) -> Float32:
         """As `logits`, from a state that is already known."""
-        logits: Float32 = state.query[:, 0] @ self.item_vectors.T
-        logits += self.item_bias[0]
-        logits += state.gain[:, :1]
+        logits: Float32 = state.query[:, channel] @ self.item_vectors.T
+        logits += self.item_bias[channel]
+        logits += state.gain[:, channel, None]
         return logits
 
     def slate_logits(

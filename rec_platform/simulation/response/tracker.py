@@ -197,7 +197,7 @@ class ResponseTracker:
         """Log-odds float32 [n, k] of ``items`` int32 [n, k] in the places ``rows``, each by its own member."""
         stacked = items + self._first_item[rows, None]
         vectors = self._ensemble.item_vectors.take(stacked, axis=0)
-        logits: Float32 = np.einsum("bkd,bd->bk", vectors, self.query[rows, channel])
+        logits: Float32 = np.einsum("bkd,bd->bk", vectors, np.ascontiguousarray(self.query[rows, channel]))
         logits += self._ensemble.item_bias[channel].take(stacked)
         logits += self.gain[rows, channel, None]
         return logits

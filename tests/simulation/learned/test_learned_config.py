@@ -50,6 +50,9 @@ LOG = synthetic_log()
         ({"preset": "kuaisin"}, "(?s)preset.*'kuaisim'"),
         ({"preset": ["kuaisim"]}, "preset"),
         ({"sessions": {"per_user": 0}}, "per_user"),
+        ({"sessions": {"absence_penalty": 1.0}}, "per_user of 2 or more"),
+        ({"correlation_penalty": 0.1}, "needs choice: each"),
+        ({"pessimism": 1.0, "held_back": 2}, "two members that are not held back"),
         ({"response": {"holdout_share": 1.0}}, "holdout_share"),
         ({"slate_siz": 3}, "slate_siz"),
     ],
@@ -65,9 +68,12 @@ def test_presets_are_a_start_that_other_keys_override(name: str) -> None:
     for key, value in PRESETS[name].items():
         given = getattr(config, key)
         assert (value.items() <= given.model_dump().items()) if hasattr(given, "model_dump") else given == value
-    changed = LearnedSimulatorConfig(preset=name, slate_size=2, leave={"budget": 3})  # type: ignore[arg-type]
+    other = {"kind": "patience", "budget": 3}
+    changed = LearnedSimulatorConfig(preset=name, slate_size=2, leave=other)  # type: ignore[arg-type]
     assert changed.slate_size == 2
     assert changed.leave == PatienceConfig(budget=3)
+    shorter = LearnedSimulatorConfig(preset=name, leave={"max_slates": 4})  # type: ignore[arg-type]
+    assert shorter.leave == config.leave.model_copy(update={"max_slates": 4})
     assert LearnedSimulatorConfig(**config.model_dump(mode="json")) == config
 
 

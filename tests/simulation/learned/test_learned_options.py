@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from typing import Any
 
@@ -276,3 +277,34 @@ def test_variants_have_the_same_shapes_and_no_boredom_or_another_rule(name: str)
         assert variant.spec == simulator.spec
         users = variant.users(3, seed=0)
         users.step(random_slates(users.observation, simulator.spec.slate_size, np.random.default_rng(0)))
+
+
+def test_what_is_rewarded_is_what_a_candidate_is_worth() -> None:
+    """Probability of the consumption times the rewards it is expected to bring."""
+    base = learned("each")
+    observation = base.users(5, seed=3).observation
+    plain = base.with_config(base.config.model_copy(update={"reward": {"consume": 1.0}}))
+    bought = base.with_config(base.config.model_copy(update={"reward": {"buy": 1.0}}))
+    given = (observation.user_features, observation.history, observation.history_feedback)
+    expected = np.zeros(observation.candidates.shape)
+    items = np.maximum(observation.candidates, 0)
+    for model in base.members:
+        buy = base.channels.index("buy") + 1
+        expected += expit(model.slate_logits(*given, items)) * expit(model.slate_logits(*given, items, buy))
+    shown = observation.available
+    value = bought.immediate_value(observation)
+    np.testing.assert_allclose(value[shown], (expected / len(base.members))[shown], rtol=1e-4)
+    assert (value < plain.immediate_value(observation))[shown].all()
+    nothing = base.with_config(base.config.model_copy(update={"reward": {"consume": 0.0}}))
+    np.testing.assert_array_equal(nothing.immediate_value(observation), plain.immediate_value(observation))
+
+
+def test_what_can_be_computed_again_is_not_pickled() -> None:
+    simulator = learned("plain")
+    simulator.users(3, seed=0)
+    assert simulator.entries is not None
+    copy = pickle.loads(pickle.dumps(simulator))
+    assert "entries" not in vars(copy)
+    np.testing.assert_array_equal(
+        copy.users(3, seed=0).observation.history, simulator.users(3, seed=0).observation.history
+    )
