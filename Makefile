@@ -35,6 +35,7 @@ types: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 bench: $(VENV)/.installed
+	OMP_NUM_THREADS=1 $(BIN)/rec-platform bench simulation
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/sampling.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/stock_ppo.py
 

@@ -1,10 +1,10 @@
-"""How fast are users simulated, and how fast are they sampled into a batch that is ready to train on?
+"""How fast are simulated users sampled into a batch that is ready to train on?
 
     python benchmarks/sampling.py [--seconds 8]
 
-On interest evolution (k 3, m 10): the simulator alone with random slates, and PPO's columnar env runner (network,
-Plackett–Luce slates, GAE, columns) in this process and as one and two actors. Environment steps a CPU-second count the
-CPU time of this process, which gathers the batches, and of the actors.
+On interest evolution (k 3, m 10): PPO's columnar env runner (network, Plackett–Luce slates, GAE, columns) in this
+process and as one and two actors. Environment steps a CPU-second count the CPU time of this process, which gathers the
+batches, and of the actors. The simulator alone: `rec-platform bench simulation`.
 
 The last line of stdout is one JSON object: ``results``, a list of flat objects.
 """
@@ -20,7 +20,6 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import numpy as np
 import torch
 from cpu_time import actor_processes, cpu_seconds
 
@@ -41,27 +40,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8.0, help="wall time of a measurement")
     seconds = parser.parse_args().seconds
     torch.set_num_threads(1)
-    results = [simulator_alone(users, seconds) for users in (1024, 4096)]
     with ray_session(Resources(env_runners=2)):
-        results += [columnar_sampling(actors, seconds) for actors in (0, 1, 2)]
+        results = [columnar_sampling(actors, seconds) for actors in (0, 1, 2)]
     print(json.dumps({"results": results}))
-
-
-def simulator_alone(users: int, seconds: float) -> dict[str, Any]:
-    """Random slates, drawn beforehand."""
-    rng = np.random.default_rng(0)
-    spec = SIMULATOR.spec
-    slates = [
-        rng.random((users, spec.num_candidates)).argsort(axis=1)[:, : spec.slate_size].astype(np.int32)
-        for _ in range(16)
-    ]
-    batch = SIMULATOR.users(users, seed=0, staggered=True)
-    began, began_cpu, steps = time.perf_counter(), cpu_seconds(), 0
-    while time.perf_counter() - began < seconds:
-        for slate in slates:
-            batch.restart(batch.step(slate).finished)
-        steps += users * len(slates)
-    return figures(f"simulator_{users}_users", steps, cpu_seconds() - began_cpu, time.perf_counter() - began)
 
 
 def columnar_sampling(actors: int, seconds: float) -> dict[str, Any]:

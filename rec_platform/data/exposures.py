@@ -92,18 +92,13 @@ class Exposures:
             num_users: U of the histories these exposures belong to.
         """
         rows = np.arange(num_users)[np.asarray(user_rows)]
-        parts = []
         begins = np.searchsorted(self.users, np.arange(num_users))
         stops = np.searchsorted(self.users, np.arange(num_users), side="right")
         counts = (stops - begins)[rows]
         offsets = np.concatenate(([0], np.cumsum(counts)))
         index = np.repeat(begins[rows] - offsets[:-1], counts) + np.arange(offsets[-1])
-        for field in fields(self):
-            value = getattr(self, field.name)
-            parts.append(value if field.name == "channels" else value[index])
-        taken = Exposures(*parts)
-        renumbered = np.repeat(np.arange(len(rows)), counts)
-        return Exposures(**{**{f.name: getattr(taken, f.name) for f in fields(taken)}, "users": renumbered})
+        arrays = {f.name: getattr(self, f.name)[index] for f in fields(self) if f.name not in ("users", "channels")}
+        return Exposures(users=np.repeat(np.arange(len(rows)), counts), channels=self.channels, **arrays)
 
     @property
     def slots(self) -> Bool:

@@ -86,7 +86,7 @@ class CandidateGenerator:
         """
         counts, cells = self._sources.counts, self._sources.cells
         parts = [self._sets.take(rows, history)]
-        if len(parts[0][0:1].ravel()) == sum(counts.values()):
+        if counts["random"] == sum(counts.values()):
             return parts[0]
         draws = self._uniforms[rows]
         if counts["popular"]:

@@ -63,33 +63,26 @@ class ShiftedSets:
 
     def _replace(self, items: Int32, shifts: Int32, rows: NDArray[np.int64], places: NDArray[np.int64]) -> None:
         """Put free spares where a user's set holds an item of his history; ``rows`` rising."""
-        inside = places < self._count
-        blocked_rows, blocked = rows[~inside], places[~inside] - self._count
+        inside = np.flatnonzero(places < self._count)
+        if not len(inside):
+            return
+        spares = self._width - self._count
+        outside = np.flatnonzero(places >= self._count)
+        blocked = np.zeros((len(items), spares), dtype=np.bool_)
+        blocked.ravel()[rows[outside] * spares + (places[outside] - self._count)] = True
         rows, places = rows[inside], places[inside]
-        spare = _rank(rows)
-        if len(blocked_rows) and len(rows):
-            # Rows of which a spare is in the history too: the n-th free spare lies behind as many blocked ones as
-            # stand before it, which is found by counting again until nothing changes.
-            widest = int(spare.max()) + int(_rank(blocked_rows).max()) + 3
-            which, local = np.unique(blocked_rows, return_inverse=True)
-            near = blocked < widest
-            taken = np.zeros((len(which), widest), dtype=np.int16)
-            taken[local[near], blocked[near]] = 1
-            taken.cumsum(axis=1, out=taken)
-            at = np.minimum(np.searchsorted(which, rows), len(which) - 1)
-            crowded = np.flatnonzero(which[at] == rows)
-            wanted, at = spare[crowded], at[crowded]
-            found = wanted + taken[at, wanted]
-            while (found != (further := wanted + taken[at, found])).any():
-                found = further
-            spare[crowded] = found
+        counts = np.bincount(rows, minlength=len(items))
+        begins = counts.cumsum() - counts
+        spare = np.arange(len(rows)) - begins[rows]  # the how-manieth replacement of its row
+        # Few spares are in the history themselves: those replacements take the next spares behind the row's others.
+        pending = np.flatnonzero(blocked.ravel().take(rows * spares + spare))
+        behind = counts
+        while len(pending):
+            again = rows[pending]
+            begins = np.searchsorted(again, again)
+            spare[pending] = behind[again] + np.arange(len(again)) - begins
+            behind = behind + np.bincount(again, minlength=len(items))
+            pending = pending[blocked[again, spare[pending]]]
         replacements = self._base[self._count + spare] + shifts[rows]
         replacements -= (replacements >= self._num_items) * np.int32(self._num_items)
-        items[rows, places] = replacements
-
-
-def _rank(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The how-manieth of its value each entry of ``rows``, rising, is: int64 [n], from 0."""
-    index = np.arange(len(rows))
-    begins = np.concatenate(([True], rows[1:] != rows[:-1]))[: len(rows)]
-    return index - np.maximum.accumulate(np.where(begins, index, 0))
+        items.ravel()[rows * self._count + places] = replacements

@@ -69,6 +69,7 @@ class LearnedUsers:
             self._draw_candidates()
         self._observation: Observation | None = None
         self._candidates_shared = False
+        self._offers_due = self._generator is not None
         self._enter(np.arange(count))
         if staggered:
             self._stagger()
@@ -77,6 +78,7 @@ class LearnedUsers:
     def observation(self) -> Observation:
         """What the recommender may know now."""
         if self._observation is None:
+            self._offer_everyone()
             self._observation = Observation(
                 user_features=self._user_features,
                 history=self._history,
@@ -90,6 +92,7 @@ class LearnedUsers:
         """Show a slate to each user; see `SimulatedUsers.step`."""
         count = len(self._budget)
         positions = check_positions(positions, batch_size=count, spec=self.spec)
+        self._offer_everyone()
         items = self._candidates.ravel().take(positions + self._row * self.spec.num_candidates)
         if items.min() < 0:
             row, slot = np.argwhere(items < 0)[0]
@@ -107,8 +110,7 @@ class LearnedUsers:
         terminated = self._come_back(left, reward)
         if self._generator is not None:
             self._draw_candidates()
-            self._candidates = self._offer(slice(None))
-            self._candidates_shared = False
+            self._offers_due = True
         return Feedback(
             chosen=chosen,
             responses=responses,
@@ -297,11 +299,19 @@ class LearnedUsers:
         self._answered[rows] = 0.0
         self._sessions[rows] = 0
         self._days[rows] = 0
+        if self._offers_due:
+            return
         self._own_candidates()
         if self.spec.full_catalogue:
             self._candidates[rows] = full_catalogue(history, self.spec.num_items)
         else:
             self._candidates[rows] = self._offer(rows)
+
+    def _offer_everyone(self) -> None:
+        """The candidates of a step, once all who left are replaced and before anybody looks at them."""
+        if self._offers_due:
+            self._candidates = self._offer(slice(None))
+            self._candidates_shared = self._offers_due = False
 
     def _draw_candidates(self) -> None:
         """The random numbers behind the next candidates."""
