@@ -58,7 +58,7 @@ def simulation(
         return
     table = Table(title="user-steps of one thread", title_justify="left")
     table.add_column("simulator", no_wrap=True)
-    for title in ("users", "steps/CPU-s", "choice", "change", "items", "other"):
+    for title in ("users", "steps/CPU-s", "choice", "move", "items", "rest"):
         table.add_column(title, justify="right", no_wrap=True)
     for result in results:
         shares = (result.choice_share, result.transition_share, result.documents_share, result.other_share)

@@ -8,7 +8,8 @@ normals, uniforms and documents takes 38 % in interest evolution (3 qualities, 2
 in interest exploration and half in long-term satisfaction. Then come new users (16 to 22 %: hashing their draws, and
 copying the arrays handed out) and, in exploration, the exponentials of its logits. With hundreds of users the calls of
 NumPy bound them, about a microsecond each. The learned simulator is bound by bringing the response states of users up
-to date who consumed something (a third of a step), then by candidates and new users (a quarter each).
+to date who consumed something (45 % of a step: gathering and scattering what is kept of them, and a small network), then
+by candidates and by new users (a fifth each).
 """
 
 from __future__ import annotations
