@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,9 +18,7 @@ from rec_platform.simulation.learned.simulator import unit_rows
 from rec_platform.simulation.response import fit as fit_module
 from rec_platform.simulation.response.fit import ResponseFit, ResponseFitConfig, fit_responses, predict
 from rec_platform.simulation.response.metrics import PredictionMetrics
-from rec_platform.simulation.response.report import report_on
 
-ML_100K = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "ml-100k"
 LOG = synthetic_log()
 
 
@@ -171,31 +168,3 @@ def test_what_is_refused() -> None:
         fitted_to(LOG.histories, user_features=LOG.user_features[:3])
     with pytest.raises(InputError, match="every response is negative"):
         fitted_to(replace(LOG.histories, feedback=-np.abs(LOG.histories.feedback)))
-
-
-@pytest.mark.skipif(not ML_100K.is_dir(), reason=f"no MovieLens-100K in {ML_100K}")
-def test_movielens() -> None:
-    ratings = np.loadtxt(ML_100K / "u.data", dtype=np.int64)
-    lines = (ML_100K / "u.item").read_text(encoding="latin-1").splitlines()
-    genres = np.array([line.split("|")[5:] for line in lines], dtype=np.float32)
-    order = np.lexsort((ratings[:, 1], ratings[:, 3], ratings[:, 0]))
-    user, item, rating, time = ratings[order].T
-    histories = Histories(
-        user_ids=tuple(str(u) for u in range(1, 944)),
-        offsets=np.concatenate(([0], np.cumsum(np.bincount(user - 1, minlength=943)))).astype(np.int64),
-        items=(item - 1).astype(np.int32),
-        feedback=np.where(rating >= 4, 1, -1).astype(np.float32),
-        timestamps=time,
-    )
-    features = np.zeros((943, 0), dtype=np.float32)
-    fit = fit_responses(
-        content=unit_rows(genres),
-        histories=histories,
-        user_features=features,
-        history_length=50,
-        config=ResponseFitConfig(epochs=2),
-    )
-    report = report_on(fit, histories, features, rng=np.random.default_rng(0))
-    assert report.holdout.auc >= 0.74
-    assert report.holdout.auc > report.item_mean.auc + 0.03
-    assert report.holdout.calibration_error < 0.05
