@@ -67,8 +67,11 @@ class InterestExplorationConfig(DocumentConfig):
     @field_validator("type_probabilities", "topic_probabilities")
     @classmethod
     def _are_shares(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
-        if not shares or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
-            raise ValueError(f"they sum to {sum(shares):.6g}: give shares that are not negative and sum to 1")
+        outside = [share for share in shares if not 0 <= share <= 1]
+        if outside:
+            raise ValueError(f"{outside[0]:g} is no probability: give shares from 0 to 1")
+        if not shares or abs(sum(shares) - 1) > 1e-6:
+            raise ValueError(f"they sum to {sum(shares):.6g}: give shares that sum to 1")
         return shares
 
     @field_validator("num_documents")

@@ -128,7 +128,7 @@ def test_immediate_value_is_the_logit_of_the_mean_user() -> None:
     [
         ({"slate_size": 6}, r"(?s)num_candidates.*slate_size 6 is more than the 5 candidates: .*at most 5"),
         ({"type_probabilities": (0.3, 0.6)}, r"(?s)type_probabilities.*sum to 0.9: give shares .* sum to 1"),
-        ({"topic_probabilities": (1.2, -0.2)}, r"(?s)topic_probabilities.*not negative"),
+        ({"topic_probabilities": (1.2, -0.2)}, r"(?s)topic_probabilities.*1.2 is no probability"),
         ({"type_probabilities": ()}, "type_probabilities"),
         ({"type_probabilities": (1.0,)}, r"(?s)log_affinity_means.*give 1 rows"),
         ({"log_affinity_means": ((0.1,), (0.7,))}, r"(?s)log_affinity_means.*of 2 \(one each of topic_prob"),
