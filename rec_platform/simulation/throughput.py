@@ -7,8 +7,8 @@ With thousands of users the classic environments are bound by their random numbe
 normals, uniforms and documents takes 38 % in interest evolution (3 qualities, 2 uniforms and 10 documents a user), 20 %
 in interest exploration and half in long-term satisfaction. Then come new users (16 to 22 %: hashing their draws, and
 copying the arrays handed out) and, in exploration, the exponentials of its logits. With hundreds of users the calls of
-NumPy bound them, about a microsecond each. The learned simulator is bound by bringing the response states of users up
-to date who consumed something (45 % of a step: gathering and scattering what is kept of them, and a small network), then
+NumPy bound them, about a microsecond each. The learned simulator is bound by bringing up to date the response states of
+users who consumed something (45 % of a step: gathering and scattering what is kept of them, and a small network), then
 by candidates and by new users (a fifth each).
 """
 
