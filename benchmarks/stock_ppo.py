@@ -41,8 +41,8 @@ from ray.tune.registry import register_env
 from torch import Tensor
 
 from rec_platform.policies.networks.plackett_luce import UNAVAILABLE, first_slot_entropy, slate_log_prob
+from rec_platform.simulation.classic.interest_evolution import InterestEvolution, InterestEvolutionConfig
 from rec_platform.simulation.gym import SlateEnv
-from rec_platform.simulation.interest_evolution import InterestEvolution, InterestEvolutionConfig
 from rec_platform.training.algorithms import build_algorithm, state_sizes
 from rec_platform.training.columns import gather
 from rec_platform.training.experiment import Experiment, build_experiment

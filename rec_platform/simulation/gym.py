@@ -39,10 +39,10 @@ from gymnasium.vector.utils import batch_space
 
 from rec_platform.config import parse
 from rec_platform.errors import InputError
-from rec_platform.simulation.classic import ClassicConfig, build_classic
-from rec_platform.simulation.interest_evolution import InterestEvolutionConfig
-from rec_platform.simulation.interest_exploration import InterestExplorationConfig
-from rec_platform.simulation.long_term_satisfaction import LongTermSatisfactionConfig
+from rec_platform.simulation.classic.interest_evolution import InterestEvolutionConfig
+from rec_platform.simulation.classic.interest_exploration import InterestExplorationConfig
+from rec_platform.simulation.classic.kinds import ClassicConfig, build_classic
+from rec_platform.simulation.classic.long_term_satisfaction import LongTermSatisfactionConfig
 from rec_platform.simulation.simulator import SimulatedUsers, Simulator, SimulatorSpec
 from rec_platform.types import Bool, Feedback, Int32, Observation
 

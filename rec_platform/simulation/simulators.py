@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from rec_platform.simulation.classic import CLASSIC, Classic, ClassicConfig, build_classic
+from rec_platform.simulation.classic.kinds import CLASSIC, Classic, ClassicConfig, build_classic
 from rec_platform.simulation.learned import LearnedSimulatorConfig
 
 SIMULATORS: dict[str, type[BaseModel]] = {**CLASSIC, "learned": LearnedSimulatorConfig}

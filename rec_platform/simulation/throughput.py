@@ -24,12 +24,12 @@ import numpy as np
 from rec_platform.data.user_log import UserLog
 from rec_platform.errors import InputError, did_you_mean
 from rec_platform.simulation.candidates.config import CandidateShares
-from rec_platform.simulation.interest_evolution import InterestEvolution
-from rec_platform.simulation.interest_exploration import InterestExploration
+from rec_platform.simulation.classic.interest_evolution import InterestEvolution
+from rec_platform.simulation.classic.interest_exploration import InterestExploration
+from rec_platform.simulation.classic.long_term_satisfaction import LongTermSatisfaction
 from rec_platform.simulation.learned import LearnedSimulator, LearnedSimulatorConfig
 from rec_platform.simulation.learned.generated import generated_log
 from rec_platform.simulation.leave.patience import PatienceConfig
-from rec_platform.simulation.long_term_satisfaction import LongTermSatisfaction
 from rec_platform.simulation.response.fit import ResponseFitConfig
 from rec_platform.simulation.simulator import SimulatedUsers, Simulator
 from rec_platform.types import Int32

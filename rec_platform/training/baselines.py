@@ -10,10 +10,10 @@ from rec_platform.evaluation.rollout import rollout
 from rec_platform.policies.policy import Policy, Scorer
 from rec_platform.policies.samplers import Greedy, PlackettLuce
 from rec_platform.policies.scorers import AffinityScorer, DiverseScorer, StaticScorer, UniformScorer
-from rec_platform.simulation.classic import Classic
-from rec_platform.simulation.interest_evolution import InterestEvolution
-from rec_platform.simulation.interest_exploration import InterestExploration
-from rec_platform.simulation.long_term_satisfaction import LongTermSatisfaction
+from rec_platform.simulation.classic.interest_evolution import InterestEvolution
+from rec_platform.simulation.classic.interest_exploration import InterestExploration
+from rec_platform.simulation.classic.kinds import Classic
+from rec_platform.simulation.classic.long_term_satisfaction import LongTermSatisfaction
 from rec_platform.training.world import World
 
 DIVERSITY_WEIGHTS = (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)

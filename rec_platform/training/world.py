@@ -19,8 +19,8 @@ from rec_platform.data.user_log import UserLog
 from rec_platform.data.users import UserEncoder
 from rec_platform.errors import InputError
 from rec_platform.registry.manifest import DatasetReference
-from rec_platform.simulation.classic import Classic
-from rec_platform.simulation.interest_evolution import InterestEvolution
+from rec_platform.simulation.classic.interest_evolution import InterestEvolution
+from rec_platform.simulation.classic.kinds import Classic
 from rec_platform.simulation.learned import LearnedSimulator, LearnedSimulatorConfig
 from rec_platform.simulation.response.report import SelectionBias
 from rec_platform.simulation.simulator import Simulator

@@ -13,7 +13,7 @@ from rec_platform.evaluation.rollout import Estimate, Rollout, rollout
 from rec_platform.policies.policy import Policy, Scores
 from rec_platform.policies.samplers import Greedy, PlackettLuce
 from rec_platform.policies.scorers import AffinityScorer, StaticScorer, UniformScorer
-from rec_platform.simulation.interest_evolution import InterestEvolution, InterestEvolutionConfig
+from rec_platform.simulation.classic.interest_evolution import InterestEvolution, InterestEvolutionConfig
 from rec_platform.types import Observation
 
 SIMULATOR = InterestEvolution(InterestEvolutionConfig(budget=40.0))

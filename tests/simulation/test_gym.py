@@ -11,6 +11,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from rec_platform.errors import InputError
+from rec_platform.simulation.classic.interest_evolution import InterestEvolution, InterestEvolutionConfig
 from rec_platform.simulation.gym import (
     ENVIRONMENTS,
     INTEREST_EVOLUTION,
@@ -21,7 +22,6 @@ from rec_platform.simulation.gym import (
     register_environments,
     resolve_positions,
 )
-from rec_platform.simulation.interest_evolution import InterestEvolution, InterestEvolutionConfig
 from rec_platform.simulation.learned import LearnedSimulator
 
 

@@ -7,9 +7,9 @@ import pickle
 import numpy as np
 import pytest
 
-from rec_platform.simulation.interest_evolution import InterestEvolution, InterestEvolutionConfig
-from rec_platform.simulation.interest_exploration import InterestExploration, InterestExplorationConfig
-from rec_platform.simulation.long_term_satisfaction import LongTermSatisfaction, LongTermSatisfactionConfig
+from rec_platform.simulation.classic.interest_evolution import InterestEvolution, InterestEvolutionConfig
+from rec_platform.simulation.classic.interest_exploration import InterestExploration, InterestExplorationConfig
+from rec_platform.simulation.classic.long_term_satisfaction import LongTermSatisfaction, LongTermSatisfactionConfig
 from rec_platform.simulation.simulator import SimulatedUsers, Simulator
 from rec_platform.types import Feedback, Int32, Observation
 

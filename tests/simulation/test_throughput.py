@@ -7,7 +7,7 @@ import math
 import pytest
 
 from rec_platform.errors import InputError
-from rec_platform.simulation.interest_evolution import InterestEvolution, InterestEvolutionUsers
+from rec_platform.simulation.classic.interest_evolution import InterestEvolution, InterestEvolutionUsers
 from rec_platform.simulation.throughput import PHASES, PRESETS, measure, preset
 
 SMALL = [name for name in PRESETS if "1m" not in name]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rec_platform.simulation.interest_evolution import InterestEvolution
+from rec_platform.simulation.classic.interest_evolution import InterestEvolution
 from rec_platform.training.columnar_env_runner import Trajectory
 from rec_platform.training.gae import PPORows, advantages
 from rec_platform.types import Feedback, Observation

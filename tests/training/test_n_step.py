@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rec_platform.simulation.interest_evolution import InterestEvolution, InterestEvolutionConfig
+from rec_platform.simulation.classic.interest_evolution import InterestEvolution, InterestEvolutionConfig
 from rec_platform.training.columnar_env_runner import Trajectory
 from rec_platform.training.n_step import CHOSEN, DISCOUNT, RETURN, NStepRows, n_step_returns
 

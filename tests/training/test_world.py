@@ -12,7 +12,7 @@ from rec_platform.errors import InputError
 from rec_platform.evaluation.rollout import rollout
 from rec_platform.policies.policy import Policy
 from rec_platform.policies.scorers import build as build_scorer
-from rec_platform.simulation.interest_evolution import InterestEvolution, InterestEvolutionConfig
+from rec_platform.simulation.classic.interest_evolution import InterestEvolution, InterestEvolutionConfig
 from rec_platform.simulation.learned import LearnedSimulatorConfig
 from rec_platform.simulation.simulators import build
 from rec_platform.training.baselines import baselines

@@ -15,8 +15,8 @@ from rec_platform.evaluation.honesty.page import write_honesty_page
 from rec_platform.policies.policy import Policy
 from rec_platform.policies.samplers import Greedy
 from rec_platform.policies.scorers import AffinityScorer
-from rec_platform.simulation.interest_evolution import InterestEvolution, InterestEvolutionConfig
-from rec_platform.simulation.long_term_satisfaction import LongTermSatisfaction, LongTermSatisfactionConfig
+from rec_platform.simulation.classic.interest_evolution import InterestEvolution, InterestEvolutionConfig
+from rec_platform.simulation.classic.long_term_satisfaction import LongTermSatisfaction, LongTermSatisfactionConfig
 
 
 @pytest.mark.parametrize("items", [40, 200], ids=["a weight an item", "linear in columns"])

@@ -27,7 +27,7 @@ from rec_platform.evaluation.honesty.rule_sensitivity import judge_rule_sensitiv
 from rec_platform.evaluation.honesty.support import judge_support
 from rec_platform.evaluation.honesty.verdict import Checks, conclude
 from rec_platform.evaluation.rollout import Estimate, Rollout
-from rec_platform.simulation.interest_evolution import InterestEvolution
+from rec_platform.simulation.classic.interest_evolution import InterestEvolution
 
 FOUND = ConstantRanking(np.array([0.5, 2.0, -1.0], dtype=np.float32), 7)
 SEARCH = LongTermSearch(myopic_policy(InterestEvolution()), {"now": 1.0}, 9)

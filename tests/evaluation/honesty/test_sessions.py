@@ -15,7 +15,7 @@ from rec_platform.policies.policy import Policy
 from rec_platform.policies.samplers import Greedy
 from rec_platform.policies.samplers.plackett_luce import top_k
 from rec_platform.policies.scorers import StaticScorer
-from rec_platform.simulation.interest_evolution import InterestEvolution, InterestEvolutionConfig
+from rec_platform.simulation.classic.interest_evolution import InterestEvolution, InterestEvolutionConfig
 from rec_platform.types import Observation
 
 SHORT = InterestEvolution(InterestEvolutionConfig(budget=20.0))

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from rec_platform.errors import InputError
-from rec_platform.simulation.interest_evolution import InterestEvolution, InterestEvolutionConfig
+from rec_platform.simulation.classic.interest_evolution import InterestEvolution, InterestEvolutionConfig
 from rec_platform.types import Int32, Observation
 
 

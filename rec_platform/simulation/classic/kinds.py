@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rec_platform.simulation.interest_evolution import InterestEvolution, InterestEvolutionConfig
-from rec_platform.simulation.interest_exploration import InterestExploration, InterestExplorationConfig
-from rec_platform.simulation.long_term_satisfaction import LongTermSatisfaction, LongTermSatisfactionConfig
+from rec_platform.simulation.classic.interest_evolution import InterestEvolution, InterestEvolutionConfig
+from rec_platform.simulation.classic.interest_exploration import InterestExploration, InterestExplorationConfig
+from rec_platform.simulation.classic.long_term_satisfaction import LongTermSatisfaction, LongTermSatisfactionConfig
 
 Classic = InterestEvolution | InterestExploration | LongTermSatisfaction
 ClassicConfig = InterestEvolutionConfig | InterestExplorationConfig | LongTermSatisfactionConfig

@@ -33,7 +33,7 @@ from pydantic import Field
 
 from rec_platform.errors import InputError
 from rec_platform.simulation.choice import choose
-from rec_platform.simulation.documents import DocumentConfig, draw_documents, entry_documents
+from rec_platform.simulation.classic.documents import DocumentConfig, draw_documents, entry_documents
 from rec_platform.simulation.positions import check_positions
 from rec_platform.simulation.simulator import SimulatorSpec
 from rec_platform.simulation.streams import LaneStreams

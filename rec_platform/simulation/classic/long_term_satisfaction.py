@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from rec_platform.errors import InputError, did_you_mean
-from rec_platform.simulation.documents import DocumentConfig, draw_documents, entry_documents
+from rec_platform.simulation.classic.documents import DocumentConfig, draw_documents, entry_documents
 from rec_platform.simulation.positions import check_positions
 from rec_platform.simulation.simulator import SimulatorSpec
 from rec_platform.simulation.streams import LaneStreams

@@ -16,9 +16,9 @@ from rec_platform.evaluation.rollout import Estimate, rollout
 from rec_platform.policies.policy import Policy, Scorer
 from rec_platform.policies.samplers import Greedy, PlackettLuce
 from rec_platform.policies.scorers import AffinityScorer, StaticScorer, UniformScorer
-from rec_platform.simulation.interest_evolution import InterestEvolution, InterestEvolutionConfig
-from rec_platform.simulation.interest_exploration import InterestExploration
-from rec_platform.simulation.long_term_satisfaction import LongTermSatisfaction
+from rec_platform.simulation.classic.interest_evolution import InterestEvolution, InterestEvolutionConfig
+from rec_platform.simulation.classic.interest_exploration import InterestExploration
+from rec_platform.simulation.classic.long_term_satisfaction import LongTermSatisfaction
 from rec_platform.simulation.simulator import Simulator
 
 USERS = 20_000

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from rec_platform.errors import InputError
-from rec_platform.simulation.interest_exploration import InterestExploration, InterestExplorationConfig
+from rec_platform.simulation.classic.interest_exploration import InterestExploration, InterestExplorationConfig
 
 USERS = 20_000
 

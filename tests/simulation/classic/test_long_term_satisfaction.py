@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from rec_platform.errors import InputError
-from rec_platform.simulation.long_term_satisfaction import (
+from rec_platform.simulation.classic.long_term_satisfaction import (
     PRESETS,
     LongTermSatisfaction,
     LongTermSatisfactionConfig,

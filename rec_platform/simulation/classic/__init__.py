@@ -1,0 +1,1 @@
+"""RecSim's environments, restated for thousands of users at once."""
