@@ -18,10 +18,11 @@ the next user's first. As in Gymnasium's own vector environments, ``info["final_
 the last observation of each user who left and None elsewhere; ``info["_final_obs"]`` bool [B] says who did. There is no
 NEXT_STEP: the simulators move all users at once, and a new user would have to wait a step.
 
-Importing this module registers the classic environments of `ENVIRONMENTS`. Importing `rec_platform` alone does not, so
-that it need not load Gymnasium; name the module in front of the id and Gymnasium imports it:
+Importing this module registers the classic environments of `ENVIRONMENTS`; so does importing `rec_platform` after
+Gymnasium, and naming the module in front of the id:
 
-    gymnasium.make_vec("rec_platform.simulation.gym:rec_platform/InterestEvolution-v0", num_envs=64, slate_size=2)
+    gymnasium.make_vec("rec_platform/InterestEvolution-v0", num_envs=64, slate_size=2)
+    gymnasium.make_vec("rec_platform.simulation.gym:rec_platform/InterestEvolution-v0", num_envs=64)
 
 Further arguments of ``make`` and ``make_vec`` are the constants of the environment (`InterestEvolutionConfig` and so
 on); long-term satisfaction also takes ``preset="recsim"``, ``"moderate"`` or ``"strong"`` in place of ``sensitivity``.
@@ -43,12 +44,14 @@ from rec_platform.simulation.classic.interest_evolution import InterestEvolution
 from rec_platform.simulation.classic.interest_exploration import InterestExplorationConfig
 from rec_platform.simulation.classic.kinds import ClassicConfig, build_classic
 from rec_platform.simulation.classic.long_term_satisfaction import LongTermSatisfactionConfig
+from rec_platform.simulation.gym_registration import (
+    INTEREST_EVOLUTION,
+    INTEREST_EXPLORATION,
+    LONG_TERM_SATISFACTION,
+    register_environments,
+)
 from rec_platform.simulation.simulator import SimulatedUsers, Simulator, SimulatorSpec
 from rec_platform.types import Bool, Feedback, Int32, Observation
-
-INTEREST_EVOLUTION = "rec_platform/InterestEvolution-v0"
-INTEREST_EXPLORATION = "rec_platform/InterestExploration-v0"
-LONG_TERM_SATISFACTION = "rec_platform/LongTermSatisfaction-v0"
 
 ENVIRONMENTS: dict[str, type[ClassicConfig]] = {
     INTEREST_EVOLUTION: InterestEvolutionConfig,
@@ -167,18 +170,6 @@ def resolve_positions(actions: np.ndarray, available: Bool) -> Int32:
             positions[blocked, slot] = free[blocked].argmax(axis=1)
         free[rows, positions[:, slot]] = False
     return positions
-
-
-def register_environments() -> None:
-    """Make ``gymnasium.make`` and ``make_vec`` know the classic environments; doing it twice changes nothing."""
-    for name in ENVIRONMENTS:
-        if name not in gymnasium.registry:
-            gymnasium.register(
-                id=name,
-                entry_point=f"{__name__}:classic_env",
-                vector_entry_point=f"{__name__}:classic_vector_env",
-                kwargs={"environment": name},
-            )
 
 
 def classic_env(environment: str, **constants: Any) -> SlateEnv:

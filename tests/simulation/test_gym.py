@@ -14,13 +14,15 @@ from rec_platform.errors import InputError
 from rec_platform.simulation.classic.interest_evolution import InterestEvolution, InterestEvolutionConfig
 from rec_platform.simulation.gym import (
     ENVIRONMENTS,
+    SlateEnv,
+    SlateVectorEnv,
+    resolve_positions,
+)
+from rec_platform.simulation.gym_registration import (
     INTEREST_EVOLUTION,
     INTEREST_EXPLORATION,
     LONG_TERM_SATISFACTION,
-    SlateEnv,
-    SlateVectorEnv,
     register_environments,
-    resolve_positions,
 )
 from rec_platform.simulation.learned import LearnedSimulator
 
@@ -101,13 +103,17 @@ def test_presets_and_bad_constants() -> None:
         gymnasium.make(INTEREST_EVOLUTION, slate_siz=2)
 
 
-def test_the_package_does_not_load_gymnasium_and_its_ids_do_load_the_package() -> None:
-    code = (
-        "import rec_platform, sys\n"
-        "assert 'gymnasium' not in sys.modules\n"
-        "import gymnasium\n"
-        f"print(gymnasium.make_vec('rec_platform.simulation.gym:{INTEREST_EVOLUTION}', num_envs=4).num_envs)"
-    )
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import gymnasium, rec_platform\nassert 'rec_platform.simulation.gym' not in sys.modules",
+        "import rec_platform\nassert 'gymnasium' not in sys.modules\nimport gymnasium, rec_platform.simulation.gym",
+        "import gymnasium\nname = 'rec_platform.simulation.gym:' + name",
+    ],
+    ids=["gymnasium first", "package first", "by module"],
+)
+def test_gymnasium_knows_the_names_and_the_package_stays_light(code: str) -> None:
+    code = f"import sys\nname = '{INTEREST_EVOLUTION}'\n{code}\nprint(gymnasium.make_vec(name, num_envs=4).num_envs)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert result.stdout.strip() == "4"
 
