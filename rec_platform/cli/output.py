@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from rec_platform.evaluation.rollout import Estimate, Rollout
+from rec_platform.evaluation.rollout import ROLLOUT_COLUMNS, Rollout, rollout_rows
 
 console = Console(stderr=True)
 """Progress and remarks."""
@@ -39,19 +39,10 @@ def _finite(node: Any) -> Any:
 def rollout_table(rollouts: dict[str, Rollout], title: str) -> Table:
     """Policies side by side, best return first, each with its 95 % interval."""
     table = Table(title=title, title_justify="left")
-    table.add_column("policy")
-    for name in ("return", "95 % interval", "slates", "clicks", "coverage"):
-        table.add_column(name, justify="right")
-    for name, result in sorted(rollouts.items(), key=lambda pair: -pair[1].returns.mean()):
-        value = Estimate.of(result.returns)
-        table.add_row(
-            name,
-            f"{value.mean:.2f}",
-            f"{value.lower:.2f} … {value.upper:.2f}",
-            f"{result.lengths.mean():.1f}",
-            f"{result.clicks.mean():.1f}",
-            f"{result.coverage:.1%}",
-        )
+    for number, name in enumerate(ROLLOUT_COLUMNS):
+        table.add_column(name, justify="right" if number else "left")
+    for row in rollout_rows(rollouts):
+        table.add_row(*row)
     return table
 
 

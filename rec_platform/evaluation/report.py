@@ -11,7 +11,7 @@ import numpy as np
 
 from rec_platform.evaluation.fit_quality import fit_section
 from rec_platform.evaluation.html_page import svg, table, write_page
-from rec_platform.evaluation.rollout import Z95, Estimate, Rollout
+from rec_platform.evaluation.rollout import ROLLOUT_COLUMNS, Z95, Estimate, Rollout, best_first, rollout_rows
 
 
 class CurvePoint(Protocol):
@@ -43,7 +43,7 @@ def write_report(
     """
     parts = [
         "<h2>Policies on fresh simulated users</h2>",
-        _rollout_table(rollouts),
+        table(ROLLOUT_COLUMNS, rollout_rows(rollouts)),
         "<p class='note'>Mean over users with its 95&nbsp;% interval; one session a user, the same users for all.</p>",
         bars(rollouts),
     ]
@@ -56,33 +56,11 @@ def write_report(
     write_page(path, title=title, parts=parts)
 
 
-def _rollout_table(rollouts: Mapping[str, Rollout]) -> str:
-    rows = []
-    for name, result in best_first(rollouts):
-        value = Estimate.of(result.returns)
-        rows.append(
-            (
-                name,
-                f"{value.mean:.2f}",
-                f"{value.lower:.2f} … {value.upper:.2f}",
-                f"{result.lengths.mean():.1f}",
-                f"{result.clicks.mean():.1f}",
-                f"{result.coverage:.1%}",
-            )
-        )
-    return table(("policy", "return", "95 % interval", "slates", "clicks", "coverage"), rows)
-
-
-def best_first(rollouts: Mapping[str, Rollout]) -> list[tuple[str, Rollout]]:
-    """Policies with their sessions, highest mean return first."""
-    return sorted(rollouts.items(), key=lambda pair: -pair[1].returns.mean())
-
-
 def bars(rollouts: Mapping[str, Rollout]) -> str:
     """An SVG of mean returns with their 95 % intervals, best on top."""
     from matplotlib.figure import Figure
 
-    names = [name for name, _ in best_first(rollouts)][::-1]
+    names = best_first(rollouts)[::-1]
     values = [Estimate.of(rollouts[name].returns) for name in names]
     figure = Figure(figsize=(8, 0.4 * len(names) + 0.9))
     axes = figure.subplots()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +74,33 @@ class Rollout:
     def above(self, other: Rollout) -> Estimate:
         """How far this policy's return lies above another's, paired by user (both saw users of the same seed)."""
         return Estimate.of(self.returns - other.returns)
+
+
+def best_first(rollouts: Mapping[str, Rollout]) -> list[str]:
+    """Names of policies by falling mean return."""
+    return sorted(rollouts, key=lambda name: -float(rollouts[name].returns.mean()))
+
+
+ROLLOUT_COLUMNS = ("policy", "return", "95 % interval", "slates", "clicks", "coverage")
+
+
+def rollout_rows(rollouts: Mapping[str, Rollout]) -> list[tuple[str, ...]]:
+    """One row of texts a policy, best return first: the values of `ROLLOUT_COLUMNS`, means over users."""
+    rows: list[tuple[str, ...]] = []
+    for name in best_first(rollouts):
+        result = rollouts[name]
+        value = Estimate.of(result.returns)
+        rows.append(
+            (
+                name,
+                f"{value.mean:.2f}",
+                f"{value.lower:.2f} … {value.upper:.2f}",
+                f"{result.lengths.mean():.1f}",
+                f"{result.clicks.mean():.1f}",
+                f"{result.coverage:.1%}",
+            )
+        )
+    return rows
 
 
 def rollout(

@@ -29,7 +29,7 @@ from rec_platform.evaluation.honesty.rule_sensitivity import judge_rule_sensitiv
 from rec_platform.evaluation.honesty.sessions import Sessions, play
 from rec_platform.evaluation.honesty.support import judge_support
 from rec_platform.evaluation.honesty.verdict import Checks, Verdict, conclude
-from rec_platform.evaluation.rollout import Estimate, Rollout
+from rec_platform.evaluation.rollout import Estimate, Rollout, best_first
 from rec_platform.policies.policy import Policy
 from rec_platform.simulation.simulator import Simulator
 from rec_platform.types import Float32, Float64
@@ -74,9 +74,8 @@ class Honesty:
 
     def return_rows(self) -> list[tuple[str, ...]]:
         """One row a policy, best in the training simulator first: its name, its mean return ± s.e. in each place."""
-        train = self.rollouts["train"]
         rows = []
-        for name in sorted(train, key=lambda name: -float(train[name].returns.mean())):
+        for name in best_first(self.rollouts["train"]):
             values = [Estimate.of(played[name].returns) for played in self.rollouts.values()]
             rows.append((name, *(f"{value.mean:.2f} ± {value.stderr:.2f}" for value in values)))
         return rows
