@@ -16,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from rec_platform.errors import InputError
 from rec_platform.types import Float64
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -31,6 +32,13 @@ class LaneStreams:
     """
 
     def __init__(self, seed: int, count: int) -> None:
+        """A batch of ``count`` places.
+
+        Raises:
+            InputError: no place.
+        """
+        if count < 1:
+            raise InputError("count", f"{count} users", "ask for at least one")
         sequence = np.random.SeedSequence(seed)
         step_seed, entry_seed = sequence.spawn(2)
         self.rng = np.random.Generator(np.random.SFC64(step_seed))

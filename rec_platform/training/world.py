@@ -110,7 +110,9 @@ def _learned(experiment: Experiment, config: LearnedSimulatorConfig, cache: Path
             folder / name, log.select(rows), config, members=members, seed=experiment.seed * 2 + seed
         )
         # Pessimism is for training; judged is what users really answer.
-        simulators.append(simulator if name == "train" else _without_pessimism(simulator))
+        if name == "evaluation" and config.pessimism:
+            simulator = simulator.with_config(config.model_copy(update={"pessimism": 0.0}))
+        simulators.append(simulator)
         fit[name] = report
     bias = SelectionBias.of(dataset)
     if bias is not None:
@@ -126,10 +128,6 @@ def _learned(experiment: Experiment, config: LearnedSimulatorConfig, cache: Path
         dataset=DatasetReference(name=dataset.name, hash=dataset.hash),
         fit=fit,
     )
-
-
-def _without_pessimism(simulator: LearnedSimulator) -> LearnedSimulator:
-    return simulator.with_config(simulator.config.model_copy(update={"pessimism": 0.0}))
 
 
 def _fitted(

@@ -6,7 +6,7 @@ import pytest
 from synthetic_log import CONFIG, synthetic_log
 
 from rec_platform.simulation.learned import LearnedSimulator
-from rec_platform.simulation.learned.simulator import FitReport
+from rec_platform.simulation.learned.fitting import FitReport
 
 
 @pytest.fixture(scope="session")

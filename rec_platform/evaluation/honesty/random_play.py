@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rec_platform.evaluation.honesty.scorers import KnowsSimilarity
+from rec_platform.evaluation.honesty.scorers import KnowsSimilarity, candidate_similarity
 from rec_platform.policies.policy import Policy
 from rec_platform.policies.samplers import PlackettLuce
 from rec_platform.policies.scorers import UniformScorer
@@ -123,9 +123,8 @@ class _Values:
         self._rows += len(values)
         self._deviations += float(_row_deviation(values, available).sum())
         if isinstance(simulator, KnowsSimilarity):
-            likeness = simulator.similarity(observation.history, observation.history_feedback)
-            if not simulator.spec.full_catalogue:
-                likeness = np.take_along_axis(likeness, observation.candidates, axis=1)
+            full = simulator.spec.full_catalogue
+            likeness = candidate_similarity(simulator, observation, full_catalogue=full)
             self._likeness += float(_row_deviation(likeness, available).sum())
         else:
             self._likeness = np.nan

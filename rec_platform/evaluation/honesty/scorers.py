@@ -16,9 +16,15 @@ from rec_platform.types import Float32, Int32, Observation
 class KnowsSimilarity(Protocol):
     """A simulator that can say how like each item is to what a user lately consumed."""
 
-    def similarity(self, history: Int32, history_feedback: Float32) -> Float32:
-        """Float32 [B, N]."""
+    def similarity(self, history: Int32, history_feedback: Float32, *, items: Int32 | None = None) -> Float32:
+        """Float32 [B, N] of every item, or [B, M] of ``items`` int32 [B, M]."""
         ...
+
+
+def candidate_similarity(simulator: KnowsSimilarity, observation: Observation, *, full_catalogue: bool) -> Float32:
+    """Of each candidate, float32 [B, M]; what costs is M, not the catalogue."""
+    items = None if full_catalogue else observation.candidates
+    return simulator.similarity(observation.history, observation.history_feedback, items=items)
 
 
 @dataclass(frozen=True)
@@ -57,8 +63,7 @@ class TradeOffScorer:
             values = values + self.item_factors[observation.candidates] * self.simulator.immediate_value(observation)
         if self.likeness:
             assert isinstance(self.simulator, KnowsSimilarity)
-            similarity = self.simulator.similarity(observation.history, observation.history_feedback)
-            if not self.simulator.spec.full_catalogue:
-                similarity = np.take_along_axis(similarity, observation.candidates, axis=1)
+            full = self.simulator.spec.full_catalogue
+            similarity = candidate_similarity(self.simulator, observation, full_catalogue=full)
             values = values + np.float32(self.likeness) * similarity
         return Scores(values)

@@ -31,7 +31,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from rec_platform.errors import InputError
 from rec_platform.simulation.choice import choose
 from rec_platform.simulation.classic.documents import DocumentConfig, draw_documents, entry_documents
 from rec_platform.simulation.positions import check_positions
@@ -108,8 +107,6 @@ class InterestEvolution:
         With ``staggered`` the remaining budget is uniform and the context is what a session of random slates would show
         at that budget on average, so that the context still tells the budget.
         """
-        if count < 1:
-            raise InputError("count", f"{count} users", "ask for at least one")
         return InterestEvolutionUsers(self, count, seed=seed, staggered=staggered)
 
     def immediate_value(self, observation: Observation) -> Float32:

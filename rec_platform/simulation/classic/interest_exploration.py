@@ -29,7 +29,6 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationInfo, field_validator
 from scipy.special import ndtri
 
-from rec_platform.errors import InputError
 from rec_platform.simulation.choice import multinomial_logit
 from rec_platform.simulation.classic.documents import DocumentConfig, draw_documents, entry_documents
 from rec_platform.simulation.positions import check_positions
@@ -157,8 +156,6 @@ class InterestExploration:
         With ``staggered`` a user has a uniform number of random slates behind him; the context has their expected
         counts.
         """
-        if count < 1:
-            raise InputError("count", f"{count} users", "ask for at least one")
         return InterestExplorationUsers(self, count, seed=seed, staggered=staggered)
 
     def immediate_value(self, observation: Observation) -> Float32:

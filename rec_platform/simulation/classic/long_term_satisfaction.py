@@ -129,8 +129,6 @@ class LongTermSatisfaction:
         With ``staggered`` a user has a uniform number of slates behind him, all of middling clickbait: his exposure has
         faded with them, his trace is 0 and his last engagement is that of the mean document.
         """
-        if count < 1:
-            raise InputError("count", f"{count} users", "ask for at least one")
         return LongTermSatisfactionUsers(self, count, seed=seed, staggered=staggered)
 
     def immediate_value(self, observation: Observation) -> Float32:

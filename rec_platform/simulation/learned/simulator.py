@@ -27,7 +27,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,30 +35,28 @@ from scipy.special import expit
 
 from rec_platform.data.event_channels import CONSUME
 from rec_platform.data.user_log import UserLog
-from rec_platform.errors import InputError, did_you_mean
+from rec_platform.errors import InputError
 from rec_platform.simulation.candidates.generator import CandidateSources
+from rec_platform.simulation.learned.checks import check_log, is_category
 from rec_platform.simulation.learned.config import LearnedSimulatorConfig
 from rec_platform.simulation.learned.users import LearnedUsers
-from rec_platform.simulation.leave.hazard import RECENT, FittedLeave, HazardReport, fit_hazard
+from rec_platform.simulation.leave.hazard import FittedLeave
 from rec_platform.simulation.leave.likeness import recently_consumed
 from rec_platform.simulation.leave.patience import PatienceConfig
-from rec_platform.simulation.leave.repetition import RepetitionConfig
-from rec_platform.simulation.leave.returning import ReturnModel, fit_return
+from rec_platform.simulation.leave.returning import ReturnModel
 from rec_platform.simulation.leave.rules import AutoLeave, FixedLeave
-from rec_platform.simulation.leave.session_steps import SessionSteps
 from rec_platform.simulation.response.ensemble import ResponseEnsemble
-from rec_platform.simulation.response.examples import needs_negatives
-from rec_platform.simulation.response.fit import fit_responses
 from rec_platform.simulation.response.model import ResponseModel, ResponseState
-from rec_platform.simulation.response.report import ResponseReport, report_on
-from rec_platform.simulation.response.slate_choice import ChoiceReport, SlateChoice, fit_slate_choice
+from rec_platform.simulation.response.slate_choice import SlateChoice
 from rec_platform.simulation.response.tracker import tabulate
 from rec_platform.simulation.simulator import SimulatorSpec
 from rec_platform.types import Float32, Int32, Observation
 
+if TYPE_CHECKING:
+    from rec_platform.simulation.learned.fitting import FitReport
+
 IMMEDIATE_CHUNK = 512
 """Users whose whole catalogue is scored at once."""
-
 
 MOST_ENTRIES = 200_000
 """Points of the log at which users may enter, up to which their response states are computed once for all."""
@@ -75,31 +73,6 @@ class Entries:
 
     tables: tuple[Float32, ...]
     first: NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class FitReport:
-    """How well the parts of a learned simulator fit the log.
-
-    Attributes:
-        response: of the response models.
-        choice: of the choice over the slate; None where the log has no exposures.
-        leave: of the fitted hazard; None where a stated rule is used.
-        returning: weights of the return model; None for KuaiSim's constants, or where users do not come back.
-    """
-
-    response: ResponseReport
-    choice: ChoiceReport | None = None
-    leave: HazardReport | None = None
-    returning: dict[str, float] | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            **self.response.to_dict(),
-            "choice": self.choice and self.choice.to_dict(),
-            "leave": self.leave and self.leave.to_dict(),
-            "returning": self.returning,
-        }
 
 
 class LearnedSimulator:
@@ -122,7 +95,7 @@ class LearnedSimulator:
         self,
         *,
         log: UserLog,
-        members: tuple[ResponseModel, ...],
+        members: tuple[ResponseModel, ...] | ResponseEnsemble,
         config: LearnedSimulatorConfig | None = None,
         slate_choice: SlateChoice | None = None,
         fitted_leave: FittedLeave | None = None,
@@ -139,9 +112,9 @@ class LearnedSimulator:
             InputError: parts that do not belong together, a catalogue too small, or no user with enough history.
         """
         config = config or LearnedSimulatorConfig()
-        _check_log(log, config, channels)
+        check_log(log, config, channels)
         self.config, self.log, self.channels = config, log, channels
-        self.ensemble = ResponseEnsemble.of(members)
+        self.ensemble = members if isinstance(members, ResponseEnsemble) else ResponseEnsemble.of(members)
         self.members = self.ensemble.members
         self.slate_choice, self.returning = slate_choice or SlateChoice(), returning or ReturnModel()
         self.fitted_leave = fitted_leave
@@ -149,8 +122,8 @@ class LearnedSimulator:
         catalog = log.catalog
         self.item_features: Float32 = catalog.features
         self.content = unit_rows(catalog.features)
-        is_category = [_is_category(name) for name in catalog.feature_names]
-        self.categories: Float32 = np.ascontiguousarray(catalog.features[:, is_category])
+        columns = [is_category(name) for name in catalog.feature_names]
+        self.categories: Float32 = np.ascontiguousarray(catalog.features[:, columns])
         size = len(catalog)
         context: tuple[str, ...] = ("session_slates", "session_response_rate")
         if config.sessions.per_user > 1:
@@ -189,62 +162,9 @@ class LearnedSimulator:
         Raises:
             InputError: the log or the catalogue does not allow it; the message says what does.
         """
-        config = config or LearnedSimulatorConfig()
-        channels = log.channels.names if log.channels else ()
-        _check_log(log, config, channels)
-        histories, features = log.histories, log.user_features
-        rng = np.random.default_rng([seed, 1])
-        content = unit_rows(log.catalog.features)
-        fit = fit_responses(
-            content=content,
-            histories=histories,
-            user_features=features,
-            history_length=config.history_length,
-            exposures=log.exposures,
-            channels=log.channels,
-            members=config.members - config.held_back if members is None else members,
-            config=config.response,
-            seed=seed,
-            progress=progress,
-        )
-        choice, choice_report = None, None
-        if log.exposures is not None:
-            share = config.response.holdout_share
-            choice, choice_report = fit_slate_choice(
-                fit.members, log.exposures, histories, features, holdout_share=share, rng=rng
-            )
-        notes = list(_notes(log))
-        leave, leave_report = None, None
-        recent = min(RECENT, config.history_length)
-        steps = SessionSteps.of(histories, log.exposures, content, recent=recent)
-        if isinstance(config.leave, AutoLeave):
-            try:
-                if steps is None:
-                    raise InputError("simulator.leave", "the log has no sessions")
-                leave, leave_report = fit_hazard(steps, max_slates=config.leave.max_slates)
-            except InputError as error:
-                notes.append(f"when users leave is assumed, not fitted: {error.problem}")
-        returning = fit_return(steps, longest=config.sessions.longest) if config.sessions.per_user > 1 else None
-        report = report_on(
-            fit,
-            histories,
-            features,
-            channels=channels,
-            random_ratings=log.random_ratings,
-            notes=tuple(notes),
-            rng=rng,
-        )
-        simulator = LearnedSimulator(
-            log=log,
-            members=fit.members,
-            config=config,
-            slate_choice=choice,
-            fitted_leave=leave,
-            returning=returning,
-            channels=channels,
-        )
-        fitted_return = None if returning is None or returning.constant is None else returning.model_dump()
-        return simulator, FitReport(report, choice_report, leave_report, fitted_return)
+        from rec_platform.simulation.learned.fitting import fit
+
+        return fit(log, config, members=members, seed=seed, progress=progress)
 
     def users(self, count: int, *, seed: int, staggered: bool = False) -> LearnedUsers:
         """``count`` new users; see `Simulator.users`.
@@ -252,8 +172,6 @@ class LearnedSimulator:
         With ``staggered`` the remaining patience is uniform, and the context that of a user who answered every second
         slate without being bored.
         """
-        if count < 1:
-            raise InputError("count", f"{count} users", "ask for at least one")
         return LearnedUsers(self, count, seed=seed, staggered=staggered)
 
     def immediate_value(self, observation: Observation) -> Float32:
@@ -299,15 +217,27 @@ class LearnedSimulator:
         rules: dict[str, FixedLeave] = {"null": self.leave.without_boredom(), "second_rule": second}
         return {name: self.with_config(self.config.model_copy(update={"leave": rule})) for name, rule in rules.items()}
 
-    def similarity(self, history: Int32, history_feedback: Float32, recent: int = 10) -> Float32:
-        """Float32 [B, N]: every item's mean cosine similarity to the items lately consumed, as in the leave rules."""
-        return recently_consumed(self.content, history, history_feedback, recent) @ self.content.T
+    def similarity(
+        self, history: Int32, history_feedback: Float32, recent: int | None = None, *, items: Int32 | None = None
+    ) -> Float32:
+        """Mean cosine similarity to the items lately consumed: float32 [B, N] of every item, or [B, M] of ``items``.
+
+        Args:
+            history, history_feedback: [B, L].
+            recent: how many of the newest entries count; as in the leave rule where None.
+            items: int32 [B, M] catalogue indices; any number where -1.
+        """
+        recent = self.leave.recent if recent is None else recent
+        lately = recently_consumed(self.content, history, history_feedback, recent)
+        if items is None:
+            return lately @ self.content.T
+        return np.einsum("bmd,bd->bm", self.content.take(items, axis=0, mode="wrap"), lately)
 
     def with_config(self, config: LearnedSimulatorConfig) -> LearnedSimulator:
         """The same users and models under other rules (another leave rule, slate size or candidate number)."""
         return LearnedSimulator(
             log=self.log,
-            members=self.members,
+            members=self.ensemble,
             config=config,
             slate_choice=self.slate_choice,
             fitted_leave=self.fitted_leave,
@@ -406,47 +336,3 @@ def unit_rows(features: Float32) -> Float32:
     """Rows scaled to length 1, rows of zeros left as they are."""
     norms = np.linalg.norm(features, axis=1, keepdims=True)
     return np.ascontiguousarray(features / np.maximum(norms, 1e-8), dtype=np.float32)
-
-
-def _notes(log: UserLog) -> tuple[str, ...]:
-    """What a reader of the fit's figures should know of the log."""
-    if log.exposures is None and needs_negatives(log.histories):
-        return (
-            "the log has no negative responses: items that a user never met stand in for them, so probabilities are "
-            "relative to that rate and not those of a click on an item shown; log what is shown to do better",
-        )
-    return ()
-
-
-def _check_log(log: UserLog, config: LearnedSimulatorConfig, channels: tuple[str, ...]) -> None:
-    """What can be refused before anything is fitted."""
-    _check_catalogue_size(len(log.catalog), config)
-    unknown = sorted(set(config.reward) - {CONSUME, *channels})
-    if unknown:
-        known = did_you_mean(unknown[0], (CONSUME, *channels))
-        raise InputError("simulator.reward", f"no channel {', '.join(unknown)}", known)
-    if isinstance(config.leave, RepetitionConfig) and not any(map(_is_category, log.catalog.feature_names)):
-        raise InputError("simulator.leave", "the items have no categories to be bored by", "use another kind")
-    counts = log.histories.counts
-    most = int(counts.max(initial=0))
-    if most < config.min_history or not len(counts):
-        raise InputError(
-            "simulator.min_history",
-            f"no user has {config.min_history} events (the most is {most})",
-            f"set it to at most {most}, or give a longer log",
-        )
-
-
-def _is_category(feature_name: str) -> bool:
-    return feature_name.startswith("category=")
-
-
-def _check_catalogue_size(num_items: int, config: LearnedSimulatorConfig) -> None:
-    """There must be enough items outside the visible history for the candidates, or at least for a slate."""
-    needed, length = config.num_candidates or config.slate_size, config.history_length
-    if needed + length > num_items:
-        problem = f"{length} items of history and {needed} to show are more than the catalogue's {num_items}"
-        fix = f"set history_length to at most {num_items - needed}"
-        if num_items <= needed:
-            fix = "set slate_size and num_candidates lower, or give a larger catalogue"
-        raise InputError("simulator.history_length", problem, fix)

@@ -21,8 +21,9 @@ COLUMNS = ItemColumns(("return after", "feature 0"), np.array([[1.0, -1.0], [-1.
 class Likening(ToySimulator):
     """Item i is 0.1 i like what was consumed."""
 
-    def similarity(self, history: Int32, history_feedback: Float32) -> Float32:
-        return np.tile(np.arange(4, dtype=np.float32) / 10, (len(history), 1))
+    def similarity(self, history: Int32, history_feedback: Float32, *, items: Int32 | None = None) -> Float32:
+        every = np.tile(np.arange(4, dtype=np.float32) / 10, (len(history), 1))
+        return every if items is None else np.take_along_axis(every, items, axis=1)
 
 
 def observation() -> Observation:

@@ -99,6 +99,8 @@ def test_similarity_is_the_mean_cosine_to_recent_positives(simulator: LearnedSim
     history[0, -3:], feedback[0, -3:] = [0, 1, 4], [1, -1, 1]  # genres 0, 1, 0
     expected = (np.arange(ITEMS) % 4 == 0).astype(np.float32)
     np.testing.assert_allclose(simulator.similarity(history, feedback)[0], expected, atol=1e-6)
+    some = np.array([[7, 0, 59]], dtype=np.int32)
+    np.testing.assert_allclose(simulator.similarity(history, feedback, items=some)[0], expected[some[0]], atol=1e-6)
 
 
 def test_choices_are_those_of_each_places_own_member(simulator: LearnedSimulator) -> None:

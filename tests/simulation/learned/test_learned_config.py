@@ -17,8 +17,7 @@ from rec_platform.data.event_channels import EventChannels
 from rec_platform.data.exposures import Exposures
 from rec_platform.data.user_log import UserLog
 from rec_platform.errors import InputError
-from rec_platform.simulation.learned import LearnedSimulator, LearnedSimulatorConfig
-from rec_platform.simulation.learned import simulator as simulator_module
+from rec_platform.simulation.learned import LearnedSimulator, LearnedSimulatorConfig, fitting
 from rec_platform.simulation.learned.presets import PRESETS
 from rec_platform.simulation.leave.hazard import FittedLeave
 from rec_platform.simulation.leave.patience import PatienceConfig
@@ -84,7 +83,7 @@ def no_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     def fit_responses(**_: Any) -> None:
         raise AssertionError("it was fitted")
 
-    monkeypatch.setattr(simulator_module, "fit_responses", fit_responses)
+    monkeypatch.setattr(fitting, "fit_responses", fit_responses)
 
 
 WITHOUT_CATEGORIES = replace(

@@ -22,7 +22,7 @@ from rec_platform.data.schema import USERS as USERS_SCHEMA
 from rec_platform.data.user_log import RandomRatings
 from rec_platform.data.writer import write_dataset
 from rec_platform.simulation.learned import LearnedSimulator
-from rec_platform.simulation.learned.simulator import FitReport
+from rec_platform.simulation.learned.fitting import FitReport
 from rec_platform.simulation.response.examples import ResponseExamples, split_examples
 from rec_platform.simulation.response.fit import ResponseFit, predict
 from rec_platform.simulation.response.metrics import PredictionMetrics
