@@ -15,7 +15,9 @@ from rec_platform.registry.home import platform_home
 
 if TYPE_CHECKING:
     from rec_platform.evaluation.honesty import Honesty
+    from rec_platform.policies.policy import Policy
     from rec_platform.registry.bundle import Bundle
+    from rec_platform.training.baselines import Tuning
     from rec_platform.training.experiment import Experiment
     from rec_platform.training.world import World
 
@@ -47,17 +49,12 @@ def simulation(
     from rec_platform.evaluation.report import write_report
     from rec_platform.evaluation.rollout import rollout
     from rec_platform.policies.policy import Policy
-    from rec_platform.training.baselines import baselines, tune_diversity
     from rec_platform.training.experiment import read_experiment
-    from rec_platform.training.warm_start import relevance_policy
 
     checked = read_experiment(experiment, set_ or [])
     check_report(report)
     world, bundles = _world_and_models(checked, policy or [], platform_home(home))
-    relevance = relevance_policy(checked, world)
-    scorer = relevance.scorer if relevance else None
-    tuning = tune_diversity(world, scorer, seed=checked.seed) if scorer else None
-    judged = baselines(world, scorer, tuning)
+    judged, tuning = _baselines(checked, world)
     for reference, bundle in bundles.items():
         judged.append(Policy(reference, bundle.greedy_policy.scorer, bundle.greedy_policy.sampler))
         if bundle.policy.sampler.spec() != bundle.greedy_policy.sampler.spec():
@@ -104,9 +101,7 @@ def simulator(
 
     from rec_platform.evaluation.honesty import examine
     from rec_platform.policies.policy import Policy
-    from rec_platform.training.baselines import baselines, tune_diversity
     from rec_platform.training.experiment import read_experiment
-    from rec_platform.training.warm_start import relevance_policy
 
     checked = read_experiment(experiment, set_ or [])
     check_report(report)
@@ -114,10 +109,7 @@ def simulator(
     if fit_only:
         _say_fit(checked, world, report, json_=json_)
         return
-    relevance = relevance_policy(checked, world)
-    scorer = relevance.scorer if relevance else None
-    tuning = tune_diversity(world, scorer, seed=checked.seed) if scorer else None
-    judged = [baseline for baseline in baselines(world, scorer, tuning) if baseline.name != "random"]
+    judged = [baseline for baseline in _baselines(checked, world)[0] if baseline.name != "random"]
     for reference, bundle in bundles.items():
         judged.append(Policy(reference, bundle.greedy_policy.scorer, bundle.greedy_policy.sampler))
     histories = world.histories
@@ -152,21 +144,34 @@ def simulator(
 def _world_and_models(checked: Experiment, references: list[str], where: Path) -> tuple[World, dict[str, Bundle]]:
     """The experiment's world, and the registered models by reference, which must be of its catalogue.
 
-    Without references, the newest version of the experiment's own model, where there is one.
+    Without references, the newest version of the experiment's own model, where there is one of this catalogue.
     """
     from rec_platform.registry.registry import ModelRegistry, parse_reference
     from rec_platform.training.world import build_world
 
-    registry = ModelRegistry(where)
-    if not references and checked.name in registry.models():
+    registry, asked = ModelRegistry(where), bool(references)
+    if not asked and checked.name in registry.models():
         references = [f"{checked.name}@{registry.versions(checked.name)[-1].version}"]
     bundles = {reference: registry.get(*parse_reference(reference)).load() for reference in references}
     console.print("· preparing simulated users")
     world = build_world(checked, where / "simulators")
-    for reference, bundle in bundles.items():
-        if bundle.catalog.hash != world.catalog.hash:
+    for reference in [name for name, bundle in bundles.items() if bundle.catalog.hash != world.catalog.hash]:
+        if asked:
             raise InputError("--policy", f"{reference} was trained on another catalogue", "choose one of this dataset")
+        console.print(f"· {reference} was trained on another catalogue: left out")
+        del bundles[reference]
     return world, bundles
+
+
+def _baselines(checked: Experiment, world: World) -> tuple[list[Policy], Tuning | None]:
+    """What the experiment's policies are held against, and how the diversity weight among them was tuned."""
+    from rec_platform.training.baselines import baselines, tune_diversity
+    from rec_platform.training.warm_start import relevance_policy
+
+    relevance = relevance_policy(checked, world)
+    scorer = relevance.scorer if relevance else None
+    tuning = tune_diversity(world, scorer, seed=checked.seed) if scorer else None
+    return baselines(world, scorer, tuning), tuning
 
 
 def _positive_share(world: World) -> float | None:

@@ -6,10 +6,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
 from rec_platform.cli.main import run
+from rec_platform.data.catalog import Catalog
+from rec_platform.data.feedback import FeedbackRule
+from rec_platform.policies.policy import Policy
+from rec_platform.policies.samplers import Greedy
+from rec_platform.policies.scorers import StaticScorer
+from rec_platform.registry.bundle import write_bundle
+from rec_platform.registry.manifest import ObservationContract
+from rec_platform.registry.registry import ModelRegistry
 
 EXPERIMENT: dict[str, Any] = {
     "name": "examined",
@@ -62,6 +71,44 @@ def test_for_people(experiment: str, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "returns of 60 fresh users" in out
     assert "constant action: " in out
     assert "support: not applicable. There is no log." in out
+
+
+def register_of_another_catalogue(home: Path, name: str) -> None:
+    names = ("one", "two", "three")
+    features = np.eye(3, dtype=np.float32)
+    sampler = Greedy()
+
+    def write(folder: Path) -> None:
+        write_bundle(
+            folder,
+            policy=Policy(name, StaticScorer(np.arange(3, dtype=np.float32)), sampler),
+            greedy_sampler=sampler,
+            catalog=Catalog(names, names, features, names, features[0]),
+            observation=ObservationContract(
+                history_length=0,
+                user_feature_names=(),
+                context_names=(),
+                slate_size=1,
+                full_catalogue=True,
+                max_session_slates=5,
+            ),
+            feedback=FeedbackRule(),
+            name=name,
+        )
+
+    ModelRegistry(home).register(name, write)
+
+
+def test_a_model_of_another_catalogue(experiment: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Left out where nobody asked for it, refused where somebody did."""
+    register_of_another_catalogue(tmp_path, "examined")
+    command = ["evaluate", "simulator", experiment, "--home", str(tmp_path), "--set", "simulator.session_length=3"]
+    assert run([*command, "--users", "20", "--json"]) == 0
+    said = capsys.readouterr()
+    assert "examined@1 was trained on another catalogue: left out" in said.err
+    assert "examined@1" not in json.loads(said.out.splitlines()[-1])["policies"]
+    assert run([*command, "--policy", "examined@1"]) == 2
+    assert "--policy: examined@1 was trained on another catalogue" in " ".join(capsys.readouterr().err.split())
 
 
 def test_bad_input(experiment: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
