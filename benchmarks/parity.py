@@ -33,7 +33,7 @@ from rec_platform.registry import Bundle, ModelRegistry
 from rec_platform.serving.decision_log import decisions_table, observation_of, recompute_propensities
 from rec_platform.serving.import_dataset import import_dataset
 from rec_platform.serving.store import EventStore
-from rec_platform.training.checkpoint import load_checkpoint
+from rec_platform.training.engine.checkpoint import load_checkpoint
 from rec_platform.training.experiment import Experiment, read_experiment
 from rec_platform.training.run import Run, run_experiment
 from rec_platform.training.trainer import trained_network

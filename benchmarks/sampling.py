@@ -22,12 +22,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 from cpu_time import actor_processes, cpu_seconds
+from rec_platform.training.ppo import sample_columns
 
 from rec_platform.simulation.classic.interest_evolution import InterestEvolution, InterestEvolutionConfig
 from rec_platform.training.algorithms import build_algorithm
+from rec_platform.training.engine.ray_session import ray_session
 from rec_platform.training.experiment import build_experiment
-from rec_platform.training.ppo import sample_columns
-from rec_platform.training.ray_session import ray_session
 from rec_platform.training.settings import Resources
 
 SIMULATOR = InterestEvolution(InterestEvolutionConfig(slate_size=3, num_candidates=10))

@@ -38,16 +38,16 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, EPISODE_RETURN_MEAN, NUM_ENV_STEPS_SAMPLED_LIFETIME
 from ray.tune.registry import register_env
+from rec_platform.training.modules import ActorCriticModule, model_config
 from torch import Tensor
 
 from rec_platform.policies.networks.plackett_luce import UNAVAILABLE, first_slot_entropy, slate_log_prob
 from rec_platform.simulation.classic.interest_evolution import InterestEvolution, InterestEvolutionConfig
 from rec_platform.simulation.gym import SlateEnv
 from rec_platform.training.algorithms import build_algorithm, state_sizes
-from rec_platform.training.columns import gather
+from rec_platform.training.engine.columns import gather
+from rec_platform.training.engine.ray_session import ray_session
 from rec_platform.training.experiment import Experiment, build_experiment
-from rec_platform.training.modules import ActorCriticModule, model_config
-from rec_platform.training.ray_session import ray_session
 from rec_platform.training.settings import PPOSettings
 
 SIMULATOR = InterestEvolutionConfig(slate_size=3, num_candidates=10)

@@ -166,7 +166,7 @@ def _world_and_models(checked: Experiment, references: list[str], where: Path) -
 def _baselines(checked: Experiment, world: World) -> tuple[list[Policy], Tuning | None]:
     """What the experiment's policies are held against, and how the diversity weight among them was tuned."""
     from rec_platform.training.baselines import baselines, tune_diversity
-    from rec_platform.training.warm_start import relevance_policy
+    from rec_platform.training.start.warm_start import relevance_policy
 
     relevance = relevance_policy(checked, world)
     scorer = relevance.scorer if relevance else None

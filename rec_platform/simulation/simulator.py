@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from rec_platform.types import Bool, Feedback, Float32, Int32, Observation
 
@@ -65,6 +65,25 @@ class SimulatedUsers(Protocol):
 
     def restart(self, finished: Bool) -> None:
         """Replace the users where ``finished`` bool [B] with new ones at the start of a session."""
+        ...
+
+    def get_state(self) -> dict[str, Any]:
+        """All that decides what these users will do, for a checkpoint; to be taken between any two calls.
+
+        Nested dicts of NumPy arrays and JSON values (None, bool, int of any size, float, str), so that it can be
+        written without pickle. Copies: later steps do not change it. Taking it changes nothing.
+        """
+        ...
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on, to the last bit, as the users do whose ``get_state`` gave ``state``.
+
+        They must be of the same simulator and count; their seed does not matter. Observations handed out before are
+        not changed. What stands in the arrays of ``state`` is taken as it is.
+
+        Raises:
+            InputError: a state of another count, of other sizes or of other users; these users are as they were.
+        """
         ...
 
 

@@ -13,6 +13,8 @@ Lea and Flood 2014, "Fast splittable pseudorandom number generators"), the step 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -54,6 +56,15 @@ class LaneStreams:
             draws = _mixed(keys[:, None] + np.arange(1, width + 1, dtype=np.uint64) * _GOLDEN)
         self._entered[rows] += np.uint64(1)
         return (draws >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+    def get_state(self) -> dict[str, Any]:
+        """What decides all further draws; copies."""
+        return {"steps": self.rng.bit_generator.state, "keys": self._keys.copy(), "entered": self._entered.copy()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Draw on as the streams of as many places did whose ``get_state`` gave ``state``; ``rng`` stays the object."""
+        self.rng.bit_generator.state = state["steps"]
+        self._keys, self._entered = state["keys"].copy(), state["entered"].copy()
 
 
 def _mixed(x: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -15,7 +15,9 @@ from rec_platform.config import choose, override, parse, read_yaml
 from rec_platform.errors import InputError
 from rec_platform.policies.networks.config import NetworkConfig
 from rec_platform.simulation.simulators import SIMULATORS
-from rec_platform.training.settings import ALGORITHMS, AlgorithmSettings, Resources, Stop
+from rec_platform.training.settings import ALGORITHMS
+from rec_platform.training.settings.base import AlgorithmSettings, OffPolicySettings, OnPolicySettings
+from rec_platform.training.settings.resources import Resources, Stop
 
 
 class DataSection(BaseModel):
@@ -139,12 +141,20 @@ def _check(experiment: Experiment) -> None:
         raise InputError("policy.tune_diversity", "needs head: trade_off and the algorithm ppo", "leave it out")
     if policy.head == "trade_off" and policy.warm_start != "log":
         raise InputError("policy.warm_start", "head 'trade_off' weighs a relevance fitted to the log", "set it to log")
-    if algorithm.kind == "ppo":
-        rows = resources.users_per_runner * max(resources.env_runners, 1) * algorithm.fragment  # type: ignore[attr-defined]
+    if isinstance(algorithm, OnPolicySettings):
+        rows = resources.users_per_runner * max(resources.env_runners, 1) * algorithm.fragment
         if algorithm.minibatch > rows:
             raise InputError("algorithm.minibatch", f"{algorithm.minibatch} is above the {rows} rows of an iteration")
-    if algorithm.kind == "slateq":
-        if algorithm.learning_starts > algorithm.replay_capacity:  # type: ignore[attr-defined]
-            raise InputError("algorithm.learning_starts", "is above replay_capacity: learning would never start")
-        if policy.exploration > 1:
-            raise InputError("policy.exploration", f"{policy.exploration} is no probability", "choose 0 to 1")
+    if isinstance(algorithm, OffPolicySettings):
+        for name in ("minibatch", "learning_starts"):
+            rows, capacity = getattr(algorithm, name), algorithm.replay_capacity
+            if rows > capacity:
+                raise InputError(f"algorithm.{name}", f"{rows} rows are above the replay_capacity of {capacity}")
+    if resources.learners and algorithm.minibatch < resources.learners:
+        raise InputError("algorithm.minibatch", f"{algorithm.minibatch} rows do not feed {resources.learners} learners")
+    if experiment.stop.patience and not experiment.evaluation.judgements:
+        raise InputError("stop.patience", "waits for judgements and there are none", "set evaluation.judgements")
+    if experiment.stop.target_return is not None and not experiment.evaluation.judgements:
+        raise InputError("stop.target_return", "is seen by judgements and there are none", "set evaluation.judgements")
+    if algorithm.explores_by == "epsilon" and policy.exploration > 1:
+        raise InputError("policy.exploration", f"{policy.exploration} is no probability", "choose 0 to 1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import logging
 import warnings
@@ -10,21 +11,23 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rec_platform.policies.networks.dot import DotNetwork
-from rec_platform.policies.networks.slate import ActorCritic
+from rec_platform.policies.networks.candidate_network import CandidateNetwork
+from rec_platform.policies.networks.dot import ItemVectors
 from rec_platform.policies.policy import Scorer
-from rec_platform.policies.scorers.onnx import INPUTS, OUTPUTS, OnnxScorer
+from rec_platform.policies.scorers.onnx import INPUTS, OnnxScorer
+from rec_platform.training.engine.columns import SMALL_CATALOGUE
 from rec_platform.types import Observation
 
 TOLERANCE = 1e-5
 
 
-class _Actor(nn.Module):
+class _Graph(nn.Module):
     """Scores of the candidates; positions without a candidate get some finite value (samplers mask them)."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: CandidateNetwork, *, whole: bool) -> None:
         super().__init__()
         self.network = network
+        self.whole = whole
 
     def forward(
         self, user_features: Tensor, history: Tensor, history_feedback: Tensor, context: Tensor, candidates: Tensor
@@ -36,27 +39,30 @@ class _Actor(nn.Module):
             "context": context,
         }
         at = candidates.clamp(min=0).long()
-        if isinstance(self.network, DotNetwork):
-            return (self.network(obs | {"context": context[:, :0]}).gather(1, at),)
-        if isinstance(self.network, ActorCritic):
-            return (self.network(obs)[0].gather(1, at),)
-        values, masses, null_value, null_mass = self.network(obs)
-        return values.gather(1, at), masses.gather(1, at), null_value, null_mass
+        if self.whole and not self.network.by_candidates:
+            return tuple(part.gather(1, at) if part.dim() == 2 else part for part in self.network.scores(obs))
+        return self.network.scores(obs, at, candidates >= 0)
 
 
-def export_scorer(network: nn.Module, example: Observation) -> Scorer:
-    """The network as an `OnnxScorer`.
+def export_scorer(network: CandidateNetwork, example: Observation, *, num_items: int) -> Scorer:
+    """The network as an `OnnxScorer`. Item vectors are worked out once, and stored in it.
 
     Args:
-        network: an `ActorCritic`, a `SlateValue`, or the `DotNetwork` of a warm start.
+        network: any; it is not changed.
+        num_items: N; where requests have about as many candidates, the graph scores all items and picks.
         example: some observations (at least two) of the right sizes; the export is checked on them.
 
     Raises:
         RuntimeError: the exported graph does not answer what the network answers.
     """
-    wrapped = _Actor(network).eval()
+    network = copy.deepcopy(network)
+    for part in network.modules():
+        if isinstance(part, ItemVectors):
+            part.fold()
+    whole = num_items <= SMALL_CATALOGUE * example.candidates.shape[1]
+    wrapped = _Graph(network, whole=whole).eval()
     arguments = tuple(torch.from_numpy(np.ascontiguousarray(getattr(example, name))) for name in INPUTS)
-    names = list(OUTPUTS[:1] if isinstance(network, ActorCritic | DotNetwork) else OUTPUTS)
+    names = list(network.outputs)
     shapes = {name: {0: torch.export.Dim.AUTO} for name in INPUTS[:-1]}
     shapes["candidates"] = {0: torch.export.Dim.AUTO, 1: torch.export.Dim.AUTO}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)

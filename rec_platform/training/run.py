@@ -14,7 +14,8 @@ from rec_platform.registry.manifest import ObservationContract
 from rec_platform.registry.registry import ModelRegistry
 from rec_platform.training.baselines import baselines
 from rec_platform.training.experiment import Experiment
-from rec_platform.training.trainer import Progress, Trained, train
+from rec_platform.training.progress import Progress
+from rec_platform.training.trainer import Trained, train
 from rec_platform.training.world import World, build_world
 
 

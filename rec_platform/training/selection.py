@@ -8,34 +8,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy as np
-import torch
-from torch import nn
-
 from rec_platform.evaluation.rollout import rollout
-from rec_platform.policies.networks.slate import ActorCritic
+from rec_platform.policies.networks.candidate_network import CandidateNetwork
 from rec_platform.policies.policy import Policy, Sampler, Scores
 from rec_platform.simulation.simulator import Simulator
-from rec_platform.training.columns import gather, to_tensors
+from rec_platform.training.engine.columns import Columns, candidate_scores
 from rec_platform.types import Observation
-
-Weights = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkScorer:
     """A torch network as a scorer, for judging it while it trains; what is kept is exported to ONNX."""
 
-    network: nn.Module
+    network: CandidateNetwork
+    num_items: int
 
-    @torch.no_grad()
     def score(self, observation: Observation) -> Scores:
-        batch = to_tensors(observation)
-        if isinstance(self.network, ActorCritic):
-            return Scores(gather(self.network(batch)[0], batch, 0.0).numpy())
-        values, masses, null_value, null_mass = self.network(batch)
-        gathered = (gather(values, batch, 0.0).numpy(), gather(masses, batch, 0.0).numpy())
-        return Scores(*gathered, null_value.numpy(), null_mass.numpy())
+        return candidate_scores(self.network, observation, self.num_items)
 
 
 @dataclass
@@ -57,7 +46,7 @@ class Selection:
     users: int
     seed: int
     judged: list[tuple[int, float]] = field(default_factory=list)
-    weights: Weights | None = None
+    weights: Columns | None = None
 
     def due(self, steps: int, total: int) -> bool:
         """Whether the network after ``steps`` of ``total`` should be judged."""
@@ -66,9 +55,9 @@ class Selection:
         last = self.judged[-1][0] if self.judged else 0
         return steps >= total or steps - last >= self.every
 
-    def judge(self, steps: int, network: nn.Module, weights: Weights) -> float:
+    def judge(self, steps: int, network: CandidateNetwork, weights: Columns) -> float:
         """Mean return of ``network``; its ``weights`` are kept if no earlier one was better."""
-        policy = Policy("candidate", NetworkScorer(network), self.sampler)
+        policy = Policy("candidate", NetworkScorer(network, self.simulator.spec.num_items), self.sampler)
         mean = float(rollout(policy, self.simulator, users=self.users, seed=self.seed).returns.mean())
         if not self.judged or mean > max(value for _, value in self.judged):
             self.weights = weights

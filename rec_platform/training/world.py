@@ -22,6 +22,7 @@ from rec_platform.registry.manifest import DatasetReference
 from rec_platform.simulation.classic.interest_evolution import InterestEvolution
 from rec_platform.simulation.classic.kinds import Classic
 from rec_platform.simulation.learned import LearnedSimulator, LearnedSimulatorConfig
+from rec_platform.simulation.marketplace import Marketplace
 from rec_platform.simulation.response.report import SelectionBias
 from rec_platform.simulation.simulator import Simulator
 from rec_platform.simulation.simulators import build
@@ -68,7 +69,8 @@ def build_world(experiment: Experiment, cache: Path) -> World:
     if isinstance(experiment.simulator, LearnedSimulatorConfig):
         return _learned(experiment, experiment.simulator, cache)
     simulator = build(experiment.simulator)
-    return World(_classic_catalog(simulator), simulator, simulator)
+    catalog = simulator.catalog if isinstance(simulator, Marketplace) else _classic_catalog(simulator)
+    return World(catalog, simulator, simulator)
 
 
 def _classic_catalog(simulator: Classic) -> Catalog:

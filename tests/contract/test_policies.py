@@ -16,8 +16,9 @@ from rec_platform.data.catalog import Catalog
 from rec_platform.data.feedback import FeedbackRule
 from rec_platform.errors import InputError
 from rec_platform.policies import samplers, scorers
+from rec_platform.policies.networks.actor_critic import ActorCritic
 from rec_platform.policies.networks.config import NetworkConfig, StateSizes
-from rec_platform.policies.networks.slate import ActorCritic, SlateValue
+from rec_platform.policies.networks.slate_q import SlateValue
 from rec_platform.policies.policy import Policy
 from rec_platform.policies.samplers import EpsilonGreedy, Greedy, PlackettLuce, RatioOptimal
 from rec_platform.policies.scorers import AffinityScorer, DiverseScorer, StaticScorer, UniformScorer
@@ -63,13 +64,13 @@ MAKERS: dict[str, Callable[[], Policy]] = {
     "popularity_exploring": lambda: Policy("popular", StaticScorer(POPULARITY), EpsilonGreedy(0.2)),
     "affinity": lambda: Policy("affinity", AffinityScorer(FEATURES), PlackettLuce(0.5)),
     "diverse": lambda: Policy("diverse", DiverseScorer(StaticScorer(POPULARITY), FEATURES, 2.0), PlackettLuce(0.3)),
-    "ppo": lambda: Policy("ppo", export_scorer(network(ActorCritic), observe()), PlackettLuce(0.7)),
+    "ppo": lambda: Policy("ppo", export_scorer(network(ActorCritic), observe(), num_items=ITEMS), PlackettLuce(0.7)),
     "slateq": lambda: Policy(
-        "slateq", export_scorer(network(SlateValue, value_scale=2.0), observe()), RatioOptimal()
+        "slateq", export_scorer(network(SlateValue, value_scale=2.0), observe(), num_items=ITEMS), RatioOptimal()
     ),
     "slateq_exploring": lambda: Policy(
         "slateq_exploring",
-        export_scorer(network(SlateValue, value_scale=2.0), observe()),
+        export_scorer(network(SlateValue, value_scale=2.0), observe(), num_items=ITEMS),
         EpsilonGreedy(0.1, RatioOptimal()),
     ),
 }  # fmt: skip

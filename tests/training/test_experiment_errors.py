@@ -129,6 +129,9 @@ def test_bad_values(assignment: str, field: str) -> None:
         ("data.evaluation_share=1", "data.evaluation_share"),
         ("simulator.num_candidates=3", "simulator.num_candidates"),
         ("algorithm.learning_starts=200000", "algorithm.learning_starts"),
+        ("algorithm.replay_capacity=100", "algorithm.minibatch"),
+        ("stop.patience=2", "stop.patience"),
+        ("stop.target_return=10", "stop.target_return"),
         ("policy.exploration=1.5", "policy.exploration"),
     ],
 )

@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import nn
 
+from rec_platform.policies.networks.actor_critic import ActorCritic
 from rec_platform.policies.networks.config import NetworkConfig, StateSizes
 from rec_platform.policies.networks.dot import DotNetwork
-from rec_platform.policies.networks.slate import ActorCritic, SlateValue
+from rec_platform.policies.networks.slate_q import SlateValue
 from rec_platform.policies.policy import Scorer
 from rec_platform.policies.scorers import build
 from rec_platform.training.export import export_scorer
@@ -77,7 +78,7 @@ def test_same_scores(kind: str, head: str) -> None:
         network = shaken(ActorCritic(config, SIZES, CONTENT))
     else:
         network = shaken(SlateValue(config, SIZES, CONTENT, value_scale=50.0))
-    scorer = export_scorer(network, observations(4, ITEMS))
+    scorer = export_scorer(network, observations(4, ITEMS), num_items=ITEMS)
     for rows, candidates in [(1, ITEMS), (2, 5), (7, 1), (1, 1), (64, 11), (1500, 3)]:
         check(scorer, network, observations(rows, candidates, seed=rows))
 
@@ -90,7 +91,7 @@ def test_relevance_with_a_recurrent_encoder() -> None:
     config = NetworkConfig(encoder="gru", hidden=[8], embedding=6)
     sizes = StateSizes(HISTORY, FEATURES, 0, 3)
     network = shaken(DotNetwork(config, sizes, CONTENT))
-    scorer = export_scorer(network, observations(4, ITEMS))
+    scorer = export_scorer(network, observations(4, ITEMS), num_items=ITEMS)
     for rows, candidates in [(1, 2), (33, ITEMS)]:
         check(scorer, network, observations(rows, candidates, seed=rows))
 
@@ -107,6 +108,6 @@ def test_without_history_and_features() -> None:
             whole.candidates,
         )  # fmt: skip
 
-    scorer = export_scorer(network, bare(4))
+    scorer = export_scorer(network, bare(4), num_items=ITEMS)
     for rows in (1, 9):
         check(scorer, network, bare(rows))

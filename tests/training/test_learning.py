@@ -8,23 +8,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
 from rec_platform.config import override
 from rec_platform.errors import InputError
 from rec_platform.evaluation.rollout import Rollout, rollout
-from rec_platform.policies.networks.slate import ActorCritic
-from rec_platform.policies.policy import Policy, Scores
+from rec_platform.policies.policy import Policy
 from rec_platform.policies.samplers import EpsilonGreedy, PlackettLuce
 from rec_platform.policies.scorers import UniformScorer
 from rec_platform.training import trainer
-from rec_platform.training.checkpoint import load_checkpoint
-from rec_platform.training.columns import gather, to_tensors
 from rec_platform.training.experiment import Experiment, build_experiment
-from rec_platform.training.trainer import PROGRESS, Progress, Trained, train
+from rec_platform.training.progress import JSON_LINES, Progress
+from rec_platform.training.selection import NetworkScorer
+from rec_platform.training.trainer import Trained, train
 from rec_platform.training.world import build_world
-from rec_platform.types import Observation
 
 FRESH_USERS, SEED = 1_000, 987
 
@@ -58,24 +54,10 @@ def fresh(experiment: Experiment, folder: Path, policy: Policy) -> Rollout:
     return rollout(policy, build_world(experiment, folder).evaluation, users=FRESH_USERS, seed=SEED)
 
 
-class TorchScorer:
-    """The network itself: an export to ONNX takes seconds, and most tests here are about something else."""
-
-    def __init__(self, network: nn.Module) -> None:
-        self.network = network
-
-    @torch.no_grad()
-    def score(self, observation: Observation) -> Scores:
-        tensors = to_tensors(observation)
-        answer = self.network(tensors)
-        per_item = 1 if isinstance(self.network, ActorCritic) else 2
-        gathered = [gather(part, tensors, 0.0).numpy() for part in answer[:per_item]]
-        return Scores(*gathered, *(part.numpy() for part in answer[2:]))
-
-
 @pytest.fixture
 def unexported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer, "export_scorer", lambda network, example: TorchScorer(network))
+    """The network itself: an export to ONNX takes seconds, and most tests here are about something else."""
+    monkeypatch.setattr(trainer, "export_scorer", lambda network, example, num_items: NetworkScorer(network, num_items))
 
 
 @pytest.fixture(scope="module")
@@ -105,43 +87,8 @@ def test_beats_random(ray_cluster: None, tmp_path: Path, by_chance: Rollout, bas
     assert np.isfinite(trained.curve[-1].episode_return)
     assert np.isfinite(list(trained.curve[-1].losses.values())).all()
     assert trained.curve[-1].cpu_seconds == pytest.approx(trained.curve[-1].wall_seconds, rel=0.9)
-    lines = [json.loads(line) for line in (tmp_path / "run" / PROGRESS).read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / "run" / JSON_LINES).read_text().splitlines()]
     assert [line["env_steps"] for line in lines] == steps
-
-
-@pytest.mark.parametrize("base", [PPO, SLATEQ], ids=["ppo", "slateq"])
-def test_resume(ray_cluster: None, unexported: None, tmp_path: Path, base: dict[str, Any]) -> None:
-    small = ["resources.users_per_runner=32", "algorithm.minibatch=128", "algorithm.fragment=32"]
-    small += [] if base is PPO else ["algorithm.learning_starts=300", "algorithm.replay_capacity=1500"]
-    first = experiment_of(base, *small, "stop.env_steps=3000")
-    before = run(first, tmp_path)
-    assert before.curve[-1].env_steps == 3072
-    saved = load_checkpoint(tmp_path / "run" / "checkpoint")
-    assert saved["env_steps"] == 3072
-
-    # nothing left to do: the same policy comes back
-    again = run(first, tmp_path, resume=True)
-    assert [line.env_steps for line in again.curve] == [line.env_steps for line in before.curve]
-    observation = build_world(first, tmp_path).train.users(20, seed=0).observation
-    scores = [part.greedy.scorer.score(observation).values for part in (before, again)]
-    np.testing.assert_array_equal(*scores)
-
-    longer = experiment_of(base, *small, "stop.env_steps=6000")
-    after = run(longer, tmp_path, resume=True)
-    assert [line.env_steps for line in after.curve] == [1024 * (i + 1) for i in range(6)]
-    assert [repr(line) for line in after.curve[:3]] == [repr(line) for line in before.curve]  # NaN equals itself so
-    assert after.curve[-1].wall_seconds > before.curve[-1].wall_seconds
-    assert not np.array_equal(after.greedy.scorer.score(observation).values, scores[0])
-    state = load_checkpoint(tmp_path / "run" / "checkpoint")
-    if base is SLATEQ:
-        assert saved["replay"]["added"] == (96 - 4) * 32  # the last four steps of a runner wait for their future
-        assert state["replay"]["added"] == saved["replay"]["added"] + (96 - 4) * 32
-        assert len(state["replay"]["columns"]["actions"]) == 1500
-    optimizer = state["learner"]["optimizer"]["state"]
-    done, done_before = (int(np.max(o["step"])) for o in (optimizer[0], saved["learner"]["optimizer"]["state"][0]))
-    assert done > done_before > 0  # Adam's own count goes on
-    rates = [s["learner"]["optimizer"]["param_groups"][0]["lr"] for s in (saved, state)]
-    assert all(rate < longer.algorithm.learning_rate for rate in rates)
 
 
 def test_another_experiments_checkpoint(ray_cluster: None, unexported: None, tmp_path: Path) -> None:

@@ -6,16 +6,17 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from torch import nn
 
+from rec_platform.policies.networks.candidate_network import CandidateNetwork
 from rec_platform.policies.policy import Policy
 from rec_platform.policies.samplers import Greedy
 from rec_platform.simulation.simulator import Simulator
 from rec_platform.training import selection as module
-from rec_platform.training.selection import NetworkScorer, Selection, Weights
+from rec_platform.training.engine.columns import Columns
+from rec_platform.training.selection import NetworkScorer, Selection
 
 
-class Worth(nn.Module):
+class Worth(CandidateNetwork):
     """A network that is known by what its sessions return."""
 
     def __init__(self, value: float) -> None:
@@ -33,10 +34,10 @@ def selection(monkeypatch: pytest.MonkeyPatch) -> Selection:
         return SimpleNamespace(returns=policy.scorer.network.value + np.array([-1.0, 0.0, 0.0, 1.0]))
 
     monkeypatch.setattr(module, "rollout", rollout)
-    return Selection(SimpleNamespace(), Greedy(), every=100, users=4, seed=9)
+    return Selection(SimpleNamespace(spec=SimpleNamespace(num_items=3)), Greedy(), every=100, users=4, seed=9)
 
 
-def weights_of(step: int) -> Weights:
+def weights_of(step: int) -> Columns:
     return {"w": np.array([step])}
 
 
@@ -72,6 +73,6 @@ def test_a_resumed_run_still_knows_the_best(selection: Selection) -> None:
 
 
 def test_without_judgements_the_last_is_kept() -> None:
-    selection = Selection(SimpleNamespace(), Greedy(), every=0, users=4, seed=9)
+    selection = Selection(SimpleNamespace(spec=SimpleNamespace(num_items=3)), Greedy(), every=0, users=4, seed=9)
     assert not any(selection.due(steps, 100) for steps in (0, 50, 100, 1000))
     assert selection.weights is None  # the trainer then takes the learner's

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rec_platform.data.generator.world import CATEGORIES, World
-from rec_platform.types import Float64
+from rec_platform.types import Bool, Float64
 
 BATCH = 2000
 """Sessions simulated at once: bounds memory to a few arrays of BATCH × N."""
@@ -107,18 +107,28 @@ def _simulate(world: World, users: NDArray, policy: MarketPolicy, rng: np.random
         clicked = noisy.max(axis=1) > config.null_utility + rng.gumbel(size=len(users))
         chosen = np.where(clicked, noisy.argmax(axis=1), -1)
         taken = np.take_along_axis(utility, np.maximum(chosen, 0)[:, None], axis=1)[:, 0]
-        purchased = clicked & (rng.random(len(users)) < _sigmoid(taken - 2.0))
+        purchased = clicked & (rng.random(len(users)) < purchase_probability(taken))
         rows.append((session, np.full(len(users), step), slate, propensities, chosen, purchased))
         item = slate[np.arange(len(users)), np.maximum(chosen, 0)]
         fatigue = fatigue * config.fatigue_decay
         fatigue[clicked, world.category[item[clicked]]] += 1.0
-        patience = patience - np.where(clicked, 1.0 - _sigmoid(taken - config.null_utility), 1.0)
+        patience = patience - patience_spent(taken, clicked, config.null_utility)
         live = patience > 0
         if not live.any():
             break
         session, users, patience = session[live], users[live], patience[live]
         fatigue, affinity = fatigue[live], affinity[live]
     return Sessions(*(np.concatenate(column) for column in zip(*rows, strict=True)))
+
+
+def purchase_probability(utility: Float64) -> Float64:
+    """Probability that a click on an item of this utility becomes a purchase."""
+    return _sigmoid(utility - 2.0)
+
+
+def patience_spent(utility: Float64, clicked: Bool, null_utility: float) -> Float64:
+    """Patience [B] that a slate costs, ``utility`` [B] being that of the item clicked (any number where none was)."""
+    return np.where(clicked, 1.0 - _sigmoid(utility - null_utility), 1.0)
 
 
 def _sigmoid(x: Float64) -> Float64:

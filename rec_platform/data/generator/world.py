@@ -123,7 +123,15 @@ class World:
             shown_quality=0.5 * quality + 0.5 * rng.normal(size=items),
         )
 
-    def affinity(self, users: NDArray) -> Float64:
-        """True utility [B, N] of every item to rested users: taste + quality − thrift · scaled log price."""
+    def affinity(self, users: NDArray, items: NDArray | None = None) -> Float64:
+        """True utility to rested users: taste + quality − thrift · scaled log price.
+
+        Args:
+            users: int [B].
+            items: int [B, k], some items of each user; every item, [B, N], where None.
+        """
         expensive = (np.log(self.price) - 3.4) / 1.0
-        return self.taste[users][:, self.category] + 0.5 * self.quality - self.thrift[users][:, None] * expensive
+        if items is None:
+            return self.taste[users][:, self.category] + 0.5 * self.quality - self.thrift[users][:, None] * expensive
+        rows = np.asarray(users)[:, None]
+        return self.taste[rows, self.category[items]] + 0.5 * self.quality[items] - self.thrift[rows] * expensive[items]

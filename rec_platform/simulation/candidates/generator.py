@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,6 +109,15 @@ class CandidateGenerator:
         candidates = np.concatenate(parts, axis=1)
         _blank_repeats(candidates, history)
         return candidates
+
+    def get_state(self) -> dict[str, Any]:
+        """The random numbers of the step; copies."""
+        return {"sets": self._sets.get_state(), "uniforms": self._uniforms.copy()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Put back what ``get_state`` took of a generator of the same sources and size."""
+        self._sets.set_state(state["sets"])
+        self._uniforms = state["uniforms"].copy()
 
 
 def _recent_positive(history: Int32, history_feedback: Float32, uniforms: Float32, recent: int = 10) -> Int32:

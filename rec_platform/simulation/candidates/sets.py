@@ -40,12 +40,8 @@ class ShiftedSets:
 
     def draw(self, rng: np.random.Generator) -> None:
         """A new subset, and a new shift a user."""
-        self._place[self._base] = -1
-        self._place[self._base + self._num_items] = -1
-        self._base = rng.choice(self._num_items, self._width, replace=False).astype(np.int32)
-        self._place[self._base] = np.arange(self._width)
-        self._place[self._base + self._num_items] = np.arange(self._width)
-        self._shifts = (rng.random(len(self._shifts)) * self._num_items).astype(np.int32)
+        base = rng.choice(self._num_items, self._width, replace=False).astype(np.int32)
+        self._show(base, (rng.random(len(self._shifts)) * self._num_items).astype(np.int32))
 
     def take(self, rows: NDArray[np.int64] | slice, history: Int32) -> Int32:
         """The sets of the users in ``rows`` with these histories int32 [n, L]: int32 [n, count]."""
@@ -60,6 +56,22 @@ class ShiftedSets:
         if len(hits):
             self._replace(items, shifts[:, 0], hits // history.shape[1], places.ravel()[hits].astype(np.int64))
         return items
+
+    def get_state(self) -> dict[str, Any]:
+        """What the last `draw` drew; copies."""
+        return {"base": self._base.copy(), "shifts": self._shifts.copy()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Put back what ``get_state`` of sets of the same sizes took."""
+        self._show(state["base"].copy(), state["shifts"].copy())
+
+    def _show(self, base: Int32, shifts: Int32) -> None:
+        """Take this subset, and these shifts."""
+        self._place[self._base] = -1
+        self._place[self._base + self._num_items] = -1
+        self._base, self._shifts = base, shifts
+        self._place[base] = np.arange(len(base))
+        self._place[base + self._num_items] = np.arange(len(base))
 
     def _replace(self, items: Int32, shifts: Int32, rows: NDArray[np.int64], places: NDArray[np.int64]) -> None:
         """Put free spares where a user's set holds an item of his history; ``rows`` rising."""

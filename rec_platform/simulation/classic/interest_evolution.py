@@ -25,7 +25,7 @@ The interest array handed out is never changed by later steps (RecSim's own code
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,7 @@ from rec_platform.simulation.classic.documents import DocumentConfig, draw_docum
 from rec_platform.simulation.positions import check_positions
 from rec_platform.simulation.simulator import SimulatorSpec
 from rec_platform.simulation.streams import LaneStreams
+from rec_platform.simulation.users_state import OF, check_alike, copies, identity, put_back
 from rec_platform.types import Bool, Feedback, Float32, Int32, Observation
 
 
@@ -129,6 +130,7 @@ class InterestEvolutionUsers:
         "transition": ("_move_interests", "_spend"),
         "documents": ("_new_candidates", "_draw_quality"),
     }
+    _STATE = ("_budget", "_sums", "_interests", "_context", "_candidates")
 
     def __init__(self, simulator: InterestEvolution, count: int, *, seed: int, staggered: bool) -> None:
         config = self._config = simulator.config
@@ -203,6 +205,17 @@ class InterestEvolutionUsers:
             self._enter(rows)
             self._context = self._context.copy()
             self._context[rows] = 0.0
+
+    def get_state(self) -> dict[str, Any]:
+        """See `SimulatedUsers.get_state`."""
+        own = {OF: identity(self, len(self._budget)), "streams": self._streams.get_state()}
+        return {**own, **copies(self, self._STATE)}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """See `SimulatedUsers.set_state`."""
+        check_alike(self.get_state(), state)
+        self._streams.set_state(state["streams"])
+        put_back(self, self._STATE, state)
 
     def _choose(self, interests: NDArray[np.intp], uniforms: Float32) -> Int32:
         """The slot each user takes; ``interests`` [k, B] are flat (user, topic) indices."""

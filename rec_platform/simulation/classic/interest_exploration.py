@@ -22,7 +22,7 @@ in what they think of two topics; a recommender is told neither type nor affinit
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,7 @@ from rec_platform.simulation.classic.documents import DocumentConfig, draw_docum
 from rec_platform.simulation.positions import check_positions
 from rec_platform.simulation.simulator import SimulatorSpec
 from rec_platform.simulation.streams import LaneStreams
+from rec_platform.simulation.users_state import OF, check_alike, copies, identity, put_back
 from rec_platform.types import Bool, Feedback, Float32, Float64, Int32, Observation
 
 HIGHEST_LOG_MEAN = 10.0
@@ -178,6 +179,7 @@ class InterestExplorationUsers:
         "transition": ("_count",),
         "documents": ("_new_candidates",),
     }
+    _STATE = ("_steps", "_affinity", "_shown", "_clicks", "_context", "_candidates")
 
     def __init__(self, simulator: InterestExploration, count: int, *, seed: int, staggered: bool) -> None:
         config = self._config = simulator.config
@@ -248,6 +250,17 @@ class InterestExplorationUsers:
             self._candidates, self._context = self._candidates.copy(), self._context.copy()
             self._enter(rows)
             self._context[rows] = 0.0
+
+    def get_state(self) -> dict[str, Any]:
+        """See `SimulatedUsers.get_state`."""
+        own = {OF: identity(self, len(self._steps)), "streams": self._streams.get_state()}
+        return {**own, **copies(self, self._STATE)}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """See `SimulatedUsers.set_state`."""
+        check_alike(self.get_state(), state)
+        self._streams.set_state(state["streams"])
+        put_back(self, self._STATE, state)
 
     def _choose(self, documents: NDArray[np.intp], topics: NDArray[np.intp]) -> Int32:
         """The slot each user takes of ``documents`` [k, B]; ``topics`` [k, B] are their flat (topic, user) indices."""

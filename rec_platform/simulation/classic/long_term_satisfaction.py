@@ -28,7 +28,7 @@ order turns, and from 0.3 it is clear (`PRESETS`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,7 @@ from rec_platform.simulation.classic.documents import DocumentConfig, draw_docum
 from rec_platform.simulation.positions import check_positions
 from rec_platform.simulation.simulator import SimulatorSpec
 from rec_platform.simulation.streams import LaneStreams
+from rec_platform.simulation.users_state import OF, check_alike, copies, identity, put_back
 from rec_platform.types import Bool, Feedback, Float32, Int32, Observation
 
 MAX_RESPONSE = 100.0
@@ -148,6 +149,7 @@ class LongTermSatisfactionUsers:
         "transition": ("_move",),
         "documents": ("_new_candidates",),
     }
+    _STATE = ("_steps", "_exposure", "_context", "_candidates")
 
     def __init__(self, simulator: LongTermSatisfaction, count: int, *, seed: int, staggered: bool) -> None:
         config = self._config = simulator.config
@@ -210,6 +212,17 @@ class LongTermSatisfactionUsers:
         if len(rows):
             self._context, self._candidates = self._context.copy(), self._candidates.copy()
             self._enter(rows)
+
+    def get_state(self) -> dict[str, Any]:
+        """See `SimulatedUsers.get_state`."""
+        own = {OF: identity(self, len(self._steps)), "streams": self._streams.get_state()}
+        return {**own, **copies(self, self._STATE)}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """See `SimulatedUsers.set_state`."""
+        check_alike(self.get_state(), state)
+        self._streams.set_state(state["streams"])
+        put_back(self, self._STATE, state)
 
     def _engage(self, documents: NDArray[np.intp], noise: Float32) -> Float32:
         """Engagement float32 [B] with ``documents`` [B]; ``noise`` is standard normal."""

@@ -18,6 +18,7 @@ from rec_platform.simulation.leave.rule import SlateOutcome
 from rec_platform.simulation.positions import check_positions
 from rec_platform.simulation.response.tracker import ResponseTracker
 from rec_platform.simulation.streams import LaneStreams
+from rec_platform.simulation.users_state import OF, check_alike, copies, identity, put_back
 from rec_platform.types import Bool, Feedback, Float32, Int32, Observation
 
 if TYPE_CHECKING:
@@ -37,6 +38,19 @@ class LearnedUsers:
         "transition": ("_drain", "_consume"),
         "documents": ("_draw_candidates", "_offer"),
     }
+    _STATE = (
+        "_user_features",
+        "_history",
+        "_history_feedback",
+        "_candidates",
+        "_recent",
+        "_recent_counts",
+        "_budget",
+        "_slates",
+        "_answered",
+        "_sessions",
+        "_days",
+    )
 
     def __init__(self, simulator: LearnedSimulator, count: int, *, seed: int, staggered: bool) -> None:
         self.spec = simulator.spec
@@ -50,9 +64,9 @@ class LearnedUsers:
         self._user_features: Float32 = np.empty((count, len(spec.user_feature_names)), dtype=np.float32)
         self._history: Int32 = np.empty((count, spec.history_length), dtype=np.int32)
         self._history_feedback: Float32 = np.empty((count, spec.history_length), dtype=np.float32)
-        self._candidates: Int32 = np.empty((count, spec.num_candidates), dtype=np.int32)
-        self._recent: Float32 = np.empty((count, simulator.content.shape[1]), dtype=np.float32)
-        self._recent_counts: Float32 = np.empty(count, dtype=np.float32)
+        self._candidates: Int32 = np.zeros((count, spec.num_candidates), dtype=np.int32)
+        self._recent: Float32 = np.zeros((count, simulator.content.shape[1]), dtype=np.float32)
+        self._recent_counts: Float32 = np.zeros(count, dtype=np.float32)
         self._budget: Float32 = np.empty(count, dtype=np.float32)
         self._slates: Int32 = np.empty(count, dtype=np.int32)
         self._answered: Float32 = np.empty(count, dtype=np.float32)
@@ -125,6 +139,28 @@ class LearnedUsers:
         if len(rows):
             self._disown()
             self._enter(rows)
+
+    def get_state(self) -> dict[str, Any]:
+        """See `SimulatedUsers.get_state`; candidates that are due are not yet made, only their draws are there."""
+        return {
+            OF: identity(self, len(self._budget)),
+            "streams": self._streams.get_state(),
+            "tracker": self._tracker.get_state(),
+            "generator": None if self._generator is None else self._generator.get_state(),
+            "offers_due": self._offers_due,
+            **copies(self, self._STATE),
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """See `SimulatedUsers.set_state`."""
+        check_alike(self.get_state(), state)
+        self._streams.set_state(state["streams"])
+        self._tracker.set_state(state["tracker"])
+        if self._generator is not None:
+            self._generator.set_state(state["generator"])
+        self._offers_due = state["offers_due"]
+        put_back(self, self._STATE, state)
+        self._observation, self._candidates_shared = None, False  # all arrays are new
 
     def _context(self) -> Float32:
         share = self._answered / np.maximum(self._slates, 1)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ from rec_platform.simulation.response.model import (
     STATISTICS,
     age_powers,
 )
+from rec_platform.simulation.users_state import OF
 from rec_platform.types import Float32, Int32
 
 _SMALLEST = np.float32(1e-12)
@@ -92,13 +94,9 @@ class ResponseTracker:
         """For ``count`` places, the first block being that of member ``first``."""
         model, size = ensemble.members[0], len(ensemble.members)
         self._width, self._channels = model.item_vectors.shape[1], model.num_channels
-        numbers = (first + np.arange(size)) % size
         self._ensemble = ensemble
-        self._numbers = numbers.tolist()
         self._blocks = np.arange(size + 1) * count // size
-        self.member: NDArray[np.int64] = np.repeat(numbers, np.diff(self._blocks))
-        self._first_item = (self.member * ensemble.num_items).astype(np.int32)  # of the place's member in the stack
-        self._mix = ensemble.age_mix[self.member]
+        self._assign(first)
         self._length = model.history_length
         self._powers = age_powers(self._length)
         self._lately = min(RECENT, self._length)
@@ -201,6 +199,26 @@ class ResponseTracker:
         logits += self._ensemble.item_bias[channel].take(stacked)
         logits += self.gain[rows, channel, None]
         return logits
+
+    def get_state(self) -> dict[str, Any]:
+        """All that is known of the places; copies."""
+        of = {"response_models": len(self._numbers)}
+        return {OF: of, "first": self._numbers[0], "features": self._features.copy(), "state": self._state.copy()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Put back what ``get_state`` took of as many places of the same ensemble."""
+        self._assign(state["first"])
+        self._features[:] = state["features"]
+        self._state[:] = state["state"]  # in place: gain and query are views of it
+
+    def _assign(self, first: int) -> None:
+        """Give the blocks of places to the members, the first block to number ``first``."""
+        size = len(self._ensemble.members)
+        numbers = (first + np.arange(size)) % size
+        self._numbers: list[int] = numbers.tolist()
+        self.member: NDArray[np.int64] = np.repeat(numbers, np.diff(self._blocks))
+        self._first_item = (self.member * self._ensemble.num_items).astype(np.int32)  # of the member in the stack
+        self._mix = self._ensemble.age_mix[self.member]
 
     def _renew(self, parts: _Parts, rows: NDArray[np.int64]) -> None:
         """Gain and query of ``parts``, which belong to the places ``rows``, from its sums."""

@@ -1,0 +1,96 @@
+"""What the `algorithm:` sections of all algorithms share."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rec_platform.training.settings.schedule import Schedule, at
+
+
+class AlgorithmSettings(BaseModel):
+    """What every learner has.
+
+    Attributes:
+        kind: the algorithm's name.
+        has_target: the learner keeps a slow copy of its network.
+        offline: it learns from logged decisions, without simulated users.
+        explores_by: what `policy.exploration` of the served policy is: a ``temperature``, or the ``epsilon`` of
+            uniformly random slates.
+        learning_rate: at the start.
+        learning_rate_end: share of it that is left at the last step; it falls linearly.
+        gamma: discount of rewards, in [0, 1]; sessions end, so 1 is allowed.
+        value_scale: typical size of a session's return: value errors are divided by it.
+        minibatch: rows of a gradient step, over all learners.
+        gradient_clip: largest norm of a gradient.
+    """
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    kind: ClassVar[str]
+    has_target: ClassVar[bool] = False
+    offline: ClassVar[bool] = False
+    explores_by: ClassVar[Literal["temperature", "epsilon"]] = "temperature"
+
+    learning_rate: float = Field(default=1e-3, gt=0)
+    learning_rate_end: float = Field(default=0.02, ge=0, le=1)
+    gamma: float = Field(default=1.0, ge=0, le=1)
+    value_scale: float = Field(default=1.0, gt=0)
+    minibatch: int = Field(default=512, ge=1)
+    gradient_clip: float = Field(default=1.0, gt=0)
+
+    def learning_rate_at(self, progress: float) -> float:
+        """After ``progress`` in [0, 1] of training."""
+        return self.learning_rate * (1.0 + (self.learning_rate_end - 1.0) * progress)
+
+
+class OnPolicySettings(AlgorithmSettings):
+    """Learners that use each sample at once.
+
+    Attributes:
+        fragment: slates a user and iteration.
+        epochs: passes over each iteration's rows.
+        entropy: weight of the first slot's entropy; a number, or [share of training, weight] pairs in between which
+            it is interpolated.
+    """
+
+    minibatch: int = Field(default=1024, ge=1)
+    fragment: int = Field(default=32, ge=1)
+    epochs: int = Field(default=4, ge=1)
+    entropy: Schedule = 0.0
+
+    def entropy_at(self, progress: float) -> float:
+        """After ``progress`` in [0, 1] of training."""
+        return at(self.entropy, progress)
+
+
+class OffPolicySettings(AlgorithmSettings):
+    """Learners with a replay buffer and a slow copy of their network.
+
+    Attributes:
+        fragment: slates a user between two updates.
+        n_step: steps of a return before bootstrapping.
+        updates_per_step: minibatches a step of all of one runner's users.
+        polyak: rate of the slow copy, a gradient step.
+        epsilon_end: exploration at the end.
+        epsilon_fraction: share of all steps over which it falls from 1.
+        replay_capacity: rows kept.
+        learning_starts: rows before the first update.
+        priority_exponent: α of prioritised replay (Schaul et al. 2016); 0 draws uniformly.
+        priority_correction: β of its importance weights at the start; 1 at the end.
+    """
+
+    has_target: ClassVar[bool] = True
+    explores_by: ClassVar[Literal["temperature", "epsilon"]] = "epsilon"
+
+    gradient_clip: float = Field(default=10.0, gt=0)
+    fragment: int = Field(default=16, ge=1)
+    n_step: int = Field(default=5, ge=1)
+    updates_per_step: float = Field(default=1.0, gt=0)
+    polyak: float = Field(default=0.01, gt=0, le=1)
+    epsilon_end: float = Field(default=0.05, ge=0, le=1)
+    epsilon_fraction: float = Field(default=0.4, gt=0, le=1)
+    replay_capacity: int = Field(default=100_000, ge=1)
+    learning_starts: int = Field(default=2_000, ge=1)
+    priority_exponent: float = Field(default=0.0, ge=0, le=1)
+    priority_correction: float = Field(default=0.4, ge=0, le=1)

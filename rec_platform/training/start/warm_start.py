@@ -1,0 +1,63 @@
+"""What reinforcement learning starts from: the relevance fitted to the log, and the policy that it makes alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rec_platform.policies.networks.dot import DotNetwork
+from rec_platform.policies.policy import Policy
+from rec_platform.policies.samplers import Greedy
+from rec_platform.training.build import state_sizes
+from rec_platform.training.engine.columns import Columns
+from rec_platform.training.experiment import Experiment
+from rec_platform.training.export import export_scorer
+from rec_platform.training.start.relevance import fit_relevance
+from rec_platform.training.world import World
+from rec_platform.types import Observation
+
+
+def fit_warm_start(experiment: Experiment, world: World) -> DotNetwork | None:
+    """The fitted relevance; None where the experiment has no warm start."""
+    if experiment.policy.warm_start == "none":
+        return None
+    assert world.histories is not None
+    assert world.user_features is not None
+    return fit_relevance(
+        experiment.policy,
+        replace(state_sizes(world.train.spec), context=0),
+        world.catalog.features,
+        world.histories,
+        world.user_features,
+        seed=experiment.seed,
+        epochs=experiment.policy.warm_start_epochs,
+    )
+
+
+def starting_weights(experiment: Experiment, relevance: DotNetwork | None) -> Columns | None:
+    """What the network starts from: the fitted relevance."""
+    if relevance is None:
+        return None
+    if experiment.policy.head == "dot":
+        return {f"features.{n}": w.numpy() for n, w in relevance.state_dict().items() if n.startswith("vectors.")}
+    return {f"features.relevance.{name}": value.numpy() for name, value in relevance.state_dict().items()}
+
+
+def relevance_policy(experiment: Experiment, world: World) -> Policy | None:
+    """The warm start alone, greedily: the "myopic" recommender; None where the experiment has no warm start."""
+    return myopic_policy(experiment, world, fit_warm_start(experiment, world))
+
+
+def myopic_policy(experiment: Experiment, world: World, relevance: DotNetwork | None) -> Policy | None:
+    """A fitted relevance as a policy, greedily; None for None."""
+    if relevance is None:
+        return None
+    return Policy(
+        "myopic",
+        export_scorer(relevance, example_observation(experiment, world), num_items=len(world.catalog)),
+        Greedy(),
+    )
+
+
+def example_observation(experiment: Experiment, world: World) -> Observation:
+    """A few observations of the sizes that exports need."""
+    return world.train.users(4, seed=experiment.seed).observation
