@@ -38,6 +38,7 @@ bench: $(VENV)/.installed
 	OMP_NUM_THREADS=1 $(BIN)/rec-platform bench simulation
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/sampling.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/stock_ppo.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/stock_dqn.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

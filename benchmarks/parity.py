@@ -28,15 +28,16 @@ import torch
 from rec_platform.data.dataset import Dataset
 from rec_platform.data.generator import GeneratorConfig, generate
 from rec_platform.data.histories import Histories
+from rec_platform.policies.networks.candidate_network import CandidateNetwork
 from rec_platform.policies.policy import Scores
 from rec_platform.registry import Bundle, ModelRegistry
 from rec_platform.serving.decision_log import decisions_table, observation_of, recompute_propensities
 from rec_platform.serving.import_dataset import import_dataset
 from rec_platform.serving.store import EventStore
+from rec_platform.training.build import build_network
 from rec_platform.training.engine.checkpoint import load_checkpoint
 from rec_platform.training.experiment import Experiment, read_experiment
 from rec_platform.training.run import Run, run_experiment
-from rec_platform.training.trainer import trained_network
 from rec_platform.types import Observation
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
@@ -166,26 +167,24 @@ def differences(
     }
 
 
-def kept_network(run: Run, home: Path) -> torch.nn.Module:
+def kept_network(run: Run, home: Path) -> CandidateNetwork:
     """The PyTorch network that training kept, from its checkpoint."""
     experiment = run.experiment
     state = load_checkpoint(home / "runs" / experiment.name / "checkpoint")
     if experiment.policy.tune_diversity and run.trained.tuning is not None:
         policy = experiment.policy.model_copy(update={"diversity": max(run.trained.tuning.best, 0.1)})
         experiment = experiment.model_copy(update={"policy": policy})
-    return trained_network(experiment, run.world, state["best"] or state["learner"]["network"])
+    return build_network(experiment, run.world, state["best"] or state["run"]["learners"][0]["network"])
 
 
 @torch.no_grad()
-def scores_of(network: torch.nn.Module, observation: Observation) -> Scores:
-    """What the PyTorch network says of the candidates of one observation."""
+def scores_of(network: CandidateNetwork, observation: Observation) -> Scores:
+    """What the PyTorch network says of the candidates of one observation, asked for just them."""
     names = ("user_features", "history", "history_feedback", "context")
-    out = network({name: torch.from_numpy(np.ascontiguousarray(getattr(observation, name))) for name in names})
-    at = torch.from_numpy(observation.candidates.clip(min=0)).long()
-    if len(out) == 2:  # logits and V(s)
-        return Scores(out[0].gather(1, at).numpy())
-    values, masses, null_value, null_mass = out
-    return Scores(values.gather(1, at).numpy(), masses.gather(1, at).numpy(), null_value.numpy(), null_mass.numpy())
+    fields = {name: torch.from_numpy(np.ascontiguousarray(getattr(observation, name))) for name in names}
+    items = torch.from_numpy(observation.candidates.clip(min=0)).long()
+    parts = network.scores(fields, items, torch.from_numpy(observation.candidates >= 0))
+    return Scores(**{name: part.numpy() for name, part in zip(network.outputs, parts, strict=True)})
 
 
 def positions_of(bundle: Bundle, observation: Observation, item_ids: list[str]) -> np.ndarray:

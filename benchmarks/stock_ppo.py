@@ -2,57 +2,60 @@
 
     python benchmarks/stock_ppo.py [--seconds 10] [--rounds 3] [--env-runners 0]
 
-Both train the same network with the same hyperparameters (rows of an iteration, minibatch, epochs, learning rate,
-discount, clipping) on interest evolution (k 3, m 10). The stock algorithm is RLlib's `PPO` untouched, with its
-`SingleAgentEnvRunner`, connectors, GAE and learner, on single-user Gymnasium environments (`SlateEnv`, 64 of them,
-`gym_env_vectorize_mode="sync"`); all it is given is a module that hands out Plackett–Luce inputs and their
-distribution. Rounds alternate, so that what else the machine does weighs on both alike; the figure of each is the
-median over its rounds of environment steps a CPU-second (all processes that sample or learn).
+All train the same network (`ActorCritic`, two layers of 64) with the same hyperparameters (rows of an iteration,
+minibatch, epochs, learning rate, discount, clipping, weight of the critic) on interest evolution (k 3, m 10):
 
-The last line of stdout is one JSON object: ``results`` (a row for each algorithm, its steps and CPU-seconds over all
-rounds and the median rate) and ``ratio``.
+    columnar_ppo       ours
+    stock_ppo          RLlib's `PPO` untouched, with its `SingleAgentEnvRunner`, connectors, GAE and learner, on 64
+                       single-user Gymnasium environments (``gym_env_vectorize_mode="sync"``)
+    stock_ppo_vector   the same on one vector environment with as many users as the columnar runner has
+                       (``"vector_entry_point"``), reset as the stock runner assumes (`stock_rllib.NextStepUsers`)
+
+All that stock PPO is given is a module that hands out Plackett–Luce inputs and their distribution. What differs in the
+loss: stock PPO clips one ratio for the whole slate, ours one a slot, and credits the consumed one. Rounds alternate;
+the figure of each contestant is the median over its rounds of environment steps a CPU-second (all processes that
+sample or learn; Ray's daemons not). The returns say that each of them learns; a faster one has seen more by then.
+
+The last line of stdout is one JSON object: ``results`` (a row for each, medians and rounds), ``ratio`` of columnar to
+stock and ``vector_ratio`` of columnar to stock with the vector environment, both with what is required of them.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
-import statistics
-import sys
-import time
-from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import gymnasium as gym
 import torch
-from cpu_time import actor_processes, cpu_seconds
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.distribution.torch.torch_distribution import TorchDistribution
+from ray.rllib.core.rl_module.apis import ValueFunctionAPI
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
-from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, EPISODE_RETURN_MEAN, NUM_ENV_STEPS_SAMPLED_LIFETIME
 from ray.tune.registry import register_env
-from rec_platform.training.modules import ActorCriticModule, model_config
+from stock_rllib import Contestant, compete, users_creator
 from torch import Tensor
 
-from rec_platform.policies.networks.plackett_luce import UNAVAILABLE, first_slot_entropy, slate_log_prob
+from rec_platform.policies.networks.plackett_luce import first_slot_entropy, slate_log_prob
 from rec_platform.simulation.classic.interest_evolution import InterestEvolution, InterestEvolutionConfig
-from rec_platform.simulation.gym import SlateEnv
-from rec_platform.training.algorithms import build_algorithm, state_sizes
-from rec_platform.training.engine.columns import gather
+from rec_platform.training.algorithms.actor_critic import ActorCriticModule
+from rec_platform.training.build import build_algorithm, recipe_of, state_sizes
+from rec_platform.training.engine.module import model_config
 from rec_platform.training.engine.ray_session import ray_session
 from rec_platform.training.experiment import Experiment, build_experiment
 from rec_platform.training.settings import PPOSettings
+from rec_platform.training.world import build_world
 
 SIMULATOR = InterestEvolutionConfig(slate_size=3, num_candidates=10)
-STOCK_ENVIRONMENTS = 64
-REQUIRED_RATIO = 6.0
+STOCK_ENVIRONMENTS, USERS = 64, 128
+REQUIRED_RATIO, REQUIRED_VECTOR_RATIO = 8.0, 3.0
 
 
 def main() -> None:
@@ -64,64 +67,27 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     experiment = columnar_experiment(arguments.env_runners)
+    register_env("users", users_creator(lambda: InterestEvolution(SIMULATOR)))
     with ray_session(experiment.resources):
         contestants = [
-            Contestant("columnar_ppo", build_algorithm(experiment, InterestEvolution(SIMULATOR))),
-            Contestant("stock_ppo", stock_algorithm(experiment)),
+            Contestant("columnar_ppo", build_algorithm(experiment, build_world(experiment, Path()))),
+            Contestant("stock_ppo", stock_algorithm(experiment, STOCK_ENVIRONMENTS, gym.VectorizeMode.SYNC)),
+            Contestant("stock_ppo_vector", stock_algorithm(experiment, USERS, gym.VectorizeMode.VECTOR_ENTRY_POINT)),
         ]
-        for contestant in contestants:
-            contestant.algorithm.train()  # what is done once only stays out
-        for number in range(arguments.rounds):
-            for contestant in contestants:
-                contestant.run(arguments.seconds)
-                print(f"round {number + 1}: {contestant.name} {contestant.rates[-1]:,.0f}", file=sys.stderr, flush=True)
-        for contestant in contestants:
-            contestant.algorithm.stop()
-    results = [contestant.result() for contestant in contestants]
-    ratio = results[0]["env_steps_per_cpu_second"] / results[1]["env_steps_per_cpu_second"]
-    print(json.dumps({"results": results, "ratio": round(ratio, 2), "required_ratio": REQUIRED_RATIO}))
-
-
-@dataclass
-class Contestant:
-    """An algorithm and its rounds so far."""
-
-    name: str
-    algorithm: Algorithm
-    env_steps: int = 0
-    cpu: float = 0.0
-    rates: list[float] = field(default_factory=list)
-    episode_return: float = float("nan")
-
-    def run(self, seconds: float) -> None:
-        """Iterations until ``seconds`` of wall time have gone by, at least one."""
-        processes = actor_processes(self.algorithm)
-        began, began_cpu, began_steps = time.perf_counter(), cpu_seconds(processes), self._steps()
-        while time.perf_counter() - began < seconds:
-            result = self.algorithm.train()
-            self.episode_return = float(result[ENV_RUNNER_RESULTS].get(EPISODE_RETURN_MEAN, "nan"))
-        steps, cpu = self._steps() - began_steps, cpu_seconds(processes) - began_cpu
-        self.env_steps += steps
-        self.cpu += cpu
-        self.rates.append(steps / cpu)
-
-    def _steps(self) -> int:
-        return int(self.algorithm.metrics.peek((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), default=0))
-
-    def result(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "env_steps": self.env_steps,
-            "cpu_seconds": round(self.cpu, 2),
-            "env_steps_per_cpu_second": round(statistics.median(self.rates), 1),
-            "rounds": [round(rate, 1) for rate in self.rates],
-            "episode_return": None if math.isnan(self.episode_return) else round(self.episode_return, 1),
-        }
+        results = compete(contestants, rounds=arguments.rounds, seconds=arguments.seconds)
+    rates = {name: row["env_steps_per_cpu_second"] for name, row in results.items()}
+    summary = {
+        "results": list(results.values()),
+        "ratio": round(rates["columnar_ppo"] / rates["stock_ppo"], 2),
+        "required_ratio": REQUIRED_RATIO,
+        "vector_ratio": round(rates["columnar_ppo"] / rates["stock_ppo_vector"], 2),
+        "required_vector_ratio": REQUIRED_VECTOR_RATIO,
+    }
+    print(json.dumps(summary))
 
 
 def columnar_experiment(env_runners: int) -> Experiment:
     """PPO as `experiments/interest_evolution_ppo.yaml` has it, 4,096 rows an iteration, nothing that ends it."""
-    lanes = 128 // max(env_runners, 1)
     return build_experiment(
         {
             "name": "columnar_ppo",
@@ -129,34 +95,29 @@ def columnar_experiment(env_runners: int) -> Experiment:
             "simulator": {"kind": "interest_evolution", **SIMULATOR.model_dump()},
             "policy": {"encoder": "none", "head": "dot", "hidden": [64, 64], "item_ids": False},
             "algorithm": {"kind": "ppo", "value_scale": 50, "minibatch": 1024, "fragment": 32, "epochs": 4},
-            "resources": {"env_runners": env_runners, "users_per_runner": lanes},
+            "resources": {"env_runners": env_runners, "users_per_runner": USERS // max(env_runners, 1)},
             "stop": {"env_steps": 100_000_000},
         }
     )
 
 
-def stock_algorithm(experiment: Experiment) -> Algorithm:
-    """RLlib's own PPO with the network and hyperparameters of ``experiment``."""
+def stock_algorithm(experiment: Experiment, users: int, mode: gym.VectorizeMode) -> Algorithm:
+    """RLlib's own PPO with the network and hyperparameters of ``experiment``, over ``users`` users in all."""
     settings, resources = experiment.algorithm, experiment.resources
     assert isinstance(settings, PPOSettings)
     simulator = InterestEvolution(SIMULATOR)
-    register_env("single_user", lambda _: SlateEnv(InterestEvolution(SIMULATOR)))
-    model = model_config(
-        experiment.policy,
-        state_sizes(simulator.spec),
-        simulator.item_features,
-        seed=experiment.seed,
-        value_scale=settings.value_scale,
-    )
+    sizes = state_sizes(simulator.spec)
+    network = recipe_of(experiment).network
+    model = model_config(network, experiment.policy, sizes, simulator.item_features, settings, seed=experiment.seed)
     runners = max(resources.env_runners, 1)
     config = (
         PPOConfig()
-        .environment("single_user")
+        .environment("users")
         .env_runners(
             env_runner_cls=SingleAgentEnvRunner,
             num_env_runners=resources.env_runners,
-            num_envs_per_env_runner=STOCK_ENVIRONMENTS // runners,
-            gym_env_vectorize_mode=gym.VectorizeMode.SYNC,
+            num_envs_per_env_runner=users // runners,
+            gym_env_vectorize_mode=mode,
         )
         .learners(num_learners=0)
         .training(
@@ -213,23 +174,23 @@ class SlateDistribution(TorchDistribution):
         return SIMULATOR.num_candidates
 
 
-class StockSlateModule(ActorCriticModule):
-    """The same network, in the stock algorithm's terms: distribution inputs and values."""
+class StockSlateModule(ActorCriticModule, ValueFunctionAPI):
+    """The same network, in the stock algorithm's terms: distribution inputs, and values for its learner alone."""
 
     def setup(self) -> None:
         super().setup()
         self.action_dist_cls = SlateDistribution
 
     def _forward(self, batch: dict[str, Any], **_: Any) -> dict[str, Tensor]:
-        observation = _flat(batch)
-        scores, values = self.network(observation)
-        return {Columns.ACTION_DIST_INPUTS: gather(scores, observation, UNAVAILABLE), Columns.VF_PREDS: values}
+        return {Columns.ACTION_DIST_INPUTS: self.logits_and_values(_flat(batch))[0]}
 
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Tensor]:
-        return self._forward(batch)
+        logits, values = self.logits_and_values(_flat(batch))
+        return {Columns.ACTION_DIST_INPUTS: logits, Columns.EMBEDDINGS: values}
 
     def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> Tensor:
-        return self.network.value(_flat(batch))
+        """V(s) [B]: what the forward pass left under its embeddings, where there was one."""
+        return self.network.value(_flat(batch)) if embeddings is None else embeddings
 
 
 def _flat(batch: dict[str, Any]) -> dict[str, Tensor]:

@@ -32,6 +32,7 @@ class SimulatorSpec:
         response_channels: E names; channel 0 is the consumption of the chosen item.
         full_catalogue: M = N and candidate j is always catalogue index j, or -1 where not available.
         max_steps: no session is longer than this many slates; None where there is no such limit.
+        single_choice: a user consumes at most one item of a slate.
     """
 
     num_items: int
@@ -43,6 +44,7 @@ class SimulatorSpec:
     response_channels: tuple[str, ...]
     full_catalogue: bool
     max_steps: int | None = None
+    single_choice: bool = True
 
 
 class SimulatedUsers(Protocol):

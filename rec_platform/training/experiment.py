@@ -16,15 +16,20 @@ from rec_platform.errors import InputError
 from rec_platform.policies.networks.config import NetworkConfig
 from rec_platform.simulation.simulators import SIMULATORS
 from rec_platform.training.settings import ALGORITHMS
-from rec_platform.training.settings.base import AlgorithmSettings, OffPolicySettings, OnPolicySettings
+from rec_platform.training.settings.base import AlgorithmSettings, OnPolicySettings, ReplaySettings
+from rec_platform.training.settings.offline import OfflineValueSettings
 from rec_platform.training.settings.resources import Resources, Stop
+
+NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+"""Of an experiment; also a folder's."""
 
 
 class DataSection(BaseModel):
-    """Which log the simulated users come from; not needed by the classic environments.
+    """Which log the simulated users come from, and offline algorithms learn from; classic environments need none.
 
     Attributes:
-        dataset: folder that `rec-platform ingest` wrote.
+        dataset: folder that `rec-platform ingest` wrote. With ``simulator.kind: marketplace`` a generated one, whose
+            own users are asked.
         evaluation_share: share of the users whose log trains nothing: the evaluation simulator is fitted on them.
     """
 
@@ -38,12 +43,15 @@ class PolicySection(NetworkConfig):
     """The network, how it starts, and how it is served.
 
     Attributes:
-        warm_start: ``log`` fits the relevance to the logged responses before reinforcement learning; ``none`` does not.
+        warm_start: ``log`` fits the relevance to the logged responses before reinforcement learning; ``run`` starts
+            from the network of an earlier run, for instance an offline one; ``none`` starts from nothing.
+        start_from: name of that run's experiment, in the same home.
         tune_diversity: before training, set ``diversity`` to the weight that is best in the training simulator.
         exploration: how a served decision explores: PPO's slates are drawn at this temperature, SlateQ's with this ε.
     """
 
-    warm_start: Literal["none", "log"] = "none"
+    warm_start: Literal["none", "log", "run"] = "none"
+    start_from: str | None = Field(default=None, pattern=NAME)
     tune_diversity: bool = False
     warm_start_epochs: int = Field(default=4, ge=1)
     exploration: float = Field(default=0.0, ge=0)
@@ -78,7 +86,7 @@ class Experiment(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True)
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
+    name: str = Field(pattern=NAME)
     seed: int = Field(default=0, ge=0)
     data: DataSection = Field(default_factory=DataSection)
     simulator: BaseModel
@@ -137,15 +145,26 @@ def _check(experiment: Experiment) -> None:
         raise InputError("policy.head", "'trade_off' needs a learned simulator", "use head: dot")
     if not learned and policy.warm_start == "log":
         raise InputError("policy.warm_start", "there is no log in this simulator", "use warm_start: none")
+    if policy.head == "trade_off" and policy.candidate_set:
+        raise InputError("policy.candidate_set", "needs head: dot", "leave it out")
     if policy.tune_diversity and (policy.head != "trade_off" or algorithm.kind != "ppo"):
         raise InputError("policy.tune_diversity", "needs head: trade_off and the algorithm ppo", "leave it out")
-    if policy.head == "trade_off" and policy.warm_start != "log":
+    if policy.head == "trade_off" and policy.warm_start == "none":
         raise InputError("policy.warm_start", "head 'trade_off' weighs a relevance fitted to the log", "set it to log")
+    if (policy.warm_start == "run") != (policy.start_from is not None):
+        fix = "name the run in policy.start_from, and only with policy.warm_start: run"
+        raise InputError("policy.start_from", f"{policy.start_from} with warm_start {policy.warm_start}", fix)
+    if policy.head == "trade_off" and policy.candidate_set:
+        raise InputError("policy.candidate_set", "needs head: dot", "leave it out")
+    if policy.tune_diversity and policy.warm_start == "run":
+        raise InputError("policy.tune_diversity", "the earlier run has its weight of likeness already", "leave it out")
+    if algorithm.offline:
+        _check_offline(experiment)
     if isinstance(algorithm, OnPolicySettings):
         rows = resources.users_per_runner * max(resources.env_runners, 1) * algorithm.fragment
         if algorithm.minibatch > rows:
             raise InputError("algorithm.minibatch", f"{algorithm.minibatch} is above the {rows} rows of an iteration")
-    if isinstance(algorithm, OffPolicySettings):
+    if isinstance(algorithm, ReplaySettings):
         for name in ("minibatch", "learning_starts"):
             rows, capacity = getattr(algorithm, name), algorithm.replay_capacity
             if rows > capacity:
@@ -158,3 +177,24 @@ def _check(experiment: Experiment) -> None:
         raise InputError("stop.target_return", "is seen by judgements and there are none", "set evaluation.judgements")
     if algorithm.explores_by == "epsilon" and policy.exploration > 1:
         raise InputError("policy.exploration", f"{policy.exploration} is no probability", "choose 0 to 1")
+
+
+def _check_offline(experiment: Experiment) -> None:
+    """Offline algorithms: from the decisions of a log alone, to be judged where the log's users are."""
+    simulator, algorithm, kind = experiment.simulator, experiment.algorithm, experiment.algorithm.kind
+    if experiment.simulator_kind not in ("learned", "marketplace"):
+        problem = f"{kind} learns from a log, and '{experiment.simulator_kind}' has none"
+        raise InputError("simulator.kind", problem, "use marketplace (of a generated dataset) or learned")
+    if experiment.data.dataset is None:
+        raise InputError(
+            "data.dataset", "is missing", f"{kind} learns from the decisions of a log: name a dataset folder"
+        )
+    if experiment.simulator_kind == "marketplace" and experiment.evaluation.judgements:
+        problem = "a network chosen by the true users has not been learned from the log alone"
+        raise InputError("evaluation.judgements", problem, "set it to 0, or judge in a learned simulator")
+    if getattr(simulator, "num_candidates", None) is not None and experiment.simulator_kind == "learned":
+        raise InputError("simulator.num_candidates", f"{kind} chooses from the whole catalogue", "leave it out")
+    if isinstance(algorithm, OfflineValueSettings) and getattr(simulator, "choice", "one") != "one":
+        raise InputError("simulator.choice", f"{kind} values slates of which one item is consumed", "use choice: one")
+    if experiment.resources.env_runners:
+        raise InputError("resources.env_runners", f"{kind} samples no users", "leave it out")

@@ -37,6 +37,7 @@ class _Graph(nn.Module):
             "history": history,
             "history_feedback": history_feedback,
             "context": context,
+            "candidates": candidates,
         }
         at = candidates.clamp(min=0).long()
         if self.whole and not self.network.by_candidates:
@@ -56,9 +57,9 @@ def export_scorer(network: CandidateNetwork, example: Observation, *, num_items:
         RuntimeError: the exported graph does not answer what the network answers.
     """
     network = copy.deepcopy(network)
-    for part in network.modules():
-        if isinstance(part, ItemVectors):
-            part.fold()
+    for module in network.modules():
+        if isinstance(module, ItemVectors):
+            module.fold()
     whole = num_items <= SMALL_CATALOGUE * example.candidates.shape[1]
     wrapped = _Graph(network, whole=whole).eval()
     arguments = tuple(torch.from_numpy(np.ascontiguousarray(getattr(example, name))) for name in INPUTS)

@@ -23,7 +23,6 @@ from rec_platform.training.selection import Selection
 from rec_platform.training.world import World
 
 CHECKPOINT = "checkpoint"
-CHECKPOINT_SECONDS = 20.0
 STALLED_SECONDS = 60.0
 """RLlib restarts env runners that fail without end; after so long without a sample training fails instead."""
 RESTARTS = 3
@@ -114,16 +113,23 @@ class TrainingLoop:
             check_finite(line)
             if self.selection.due(algorithm.done, total):
                 with algorithm.clock("judging"):
-                    now = network_weights(algorithm)
-                    network = build_network(self.experiment, self.world, now)
-                    line = dataclasses.replace(line, judged=self.selection.judge(algorithm.done, network, now))
+                    line = dataclasses.replace(line, judged=self._judge(algorithm))
             self.curve.append(line)
             recorder.add(line)
             self._tell(line)
-            if time.perf_counter() - saved > CHECKPOINT_SECONDS or algorithm.done >= total or self._ended_early():
+            if (
+                time.perf_counter() - saved > self.experiment.resources.checkpoint_seconds
+                or algorithm.done >= total
+                or self._ended_early()
+            ):
                 with algorithm.clock("saving"):
                     self._save(algorithm)
                 saved = time.perf_counter()
+
+    def _judge(self, algorithm: ColumnarAlgorithm) -> float:
+        """Mean return of the network as it is now, in the training simulator."""
+        now = network_weights(algorithm)
+        return self.selection.judge(algorithm.done, build_network(self.experiment, self.world, now), now)
 
     def _line(self, algorithm: ColumnarAlgorithm, before: Progress | None, start: int) -> Progress:
         wall, cpu = algorithm.clock.total()
@@ -145,12 +151,13 @@ class TrainingLoop:
             wall_seconds=(before.wall_seconds if before else 0.0) + wall,
             cpu_seconds=(before.cpu_seconds if before else 0.0) + cpu,
             phases=phases,
+            memory=algorithm.memory(),
             losses=dict(algorithm.losses),
         )
 
     def _ended_early(self) -> bool:
         stop = self.experiment.stop
-        means = [mean for _, mean in self.selection.judged]
+        means = [line.judged for line in self.curve if line.judged is not None]
         if stop.target_return is not None and means and max(means) >= stop.target_return:
             return True
         if not stop.patience or len(means) <= stop.patience:

@@ -32,6 +32,7 @@ class Progress:
             learners, without fitting the users and the warm start.
         phases: CPU seconds by phase (sampling, replay, learning, judging, saving); what is missing from
             ``cpu_seconds`` is RLlib's own.
+        memory: megabytes: the most this process held (``resident``), ``replay`` of a buffer once it is full.
         losses: the learner's own figures.
         judged: mean return of the judgement after this iteration; None where there was none.
     """
@@ -47,15 +48,16 @@ class Progress:
     wall_seconds: float
     cpu_seconds: float
     phases: dict[str, float] = field(default_factory=dict)
+    memory: dict[str, float] = field(default_factory=dict)
     losses: dict[str, float] = field(default_factory=dict)
     judged: float | None = None
 
     def flat(self) -> dict[str, Any]:
-        """One value a name: phases as ``cpu/NAME``, losses as ``loss/NAME``."""
+        """One value a name: phases as ``cpu/NAME``, memory as ``mb/NAME``, losses as ``loss/NAME``."""
         content = asdict(self)
-        phases, losses = content.pop("phases"), content.pop("losses")
-        content |= {f"cpu/{name}": value for name, value in phases.items()}
-        return content | {f"loss/{name}": value for name, value in losses.items()}
+        for prefix, name in (("cpu", "phases"), ("mb", "memory"), ("loss", "losses")):
+            content |= {f"{prefix}/{key}": value for key, value in content.pop(name).items()}
+        return content
 
 
 class Recorder:

@@ -17,6 +17,7 @@ from rec_platform.training.experiment import Experiment
 from rec_platform.training.export import export_scorer
 from rec_platform.training.loop import TrainingLoop
 from rec_platform.training.progress import Progress
+from rec_platform.training.start.earlier_run import weights_of_run
 from rec_platform.training.start.warm_start import (
     example_observation,
     fit_warm_start,
@@ -79,6 +80,8 @@ def train(
         if myopic is not None:
             tuning = tune_diversity(world, myopic.scorer, seed=experiment.seed)
         weights = starting_weights(experiment, relevance)
+        if experiment.policy.start_from is not None and not resume:  # else the checkpoint holds what became of it
+            weights = weights_of_run(experiment, world, folder.parent / experiment.policy.start_from)
         if experiment.policy.tune_diversity and tuning is not None:
             policy = experiment.policy.model_copy(update={"diversity": max(tuning.best, 0.1)})
             experiment = experiment.model_copy(update={"policy": policy})

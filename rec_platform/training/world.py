@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ import numpy as np
 
 from rec_platform.data.catalog import Catalog
 from rec_platform.data.dataset import Dataset
+from rec_platform.data.event_channels import CONSUME
 from rec_platform.data.feedback import FeedbackRule
 from rec_platform.data.histories import Histories
+from rec_platform.data.logged_decisions import CONTEXT_NAMES, LoggedDecisions
 from rec_platform.data.splits import split_users
 from rec_platform.data.user_log import UserLog
 from rec_platform.data.users import UserEncoder
@@ -22,12 +25,15 @@ from rec_platform.registry.manifest import DatasetReference
 from rec_platform.simulation.classic.interest_evolution import InterestEvolution
 from rec_platform.simulation.classic.kinds import Classic
 from rec_platform.simulation.learned import LearnedSimulator, LearnedSimulatorConfig
-from rec_platform.simulation.marketplace import Marketplace
+from rec_platform.simulation.marketplace import Marketplace, MarketplaceConfig
 from rec_platform.simulation.response.report import SelectionBias
-from rec_platform.simulation.simulator import Simulator
+from rec_platform.simulation.simulator import Simulator, SimulatorSpec
 from rec_platform.simulation.simulators import build
 from rec_platform.training.experiment import Experiment
 from rec_platform.types import Float32
+
+LONGEST_SESSION = 30
+"""Slates of a session where the simulator states no limit; the scale of the context."""
 
 MIN_USERS = 20
 """Fewer users with enough events cannot be split into a training and an evaluation population."""
@@ -44,6 +50,7 @@ class World:
     rule: which events count.
     dataset: where the log came from.
     fit: what is known of the simulators' fits.
+    logged: what offline algorithms learn from: the decisions shown to the training users; None for the others.
     """
 
     catalog: Catalog
@@ -55,6 +62,7 @@ class World:
     rule: FeedbackRule = field(default_factory=FeedbackRule)
     dataset: DatasetReference | None = None
     fit: dict[str, Any] | None = None
+    logged: LoggedDecisions | None = None
 
 
 def build_world(experiment: Experiment, cache: Path) -> World:
@@ -68,6 +76,8 @@ def build_world(experiment: Experiment, cache: Path) -> World:
     """
     if isinstance(experiment.simulator, LearnedSimulatorConfig):
         return _learned(experiment, experiment.simulator, cache)
+    if isinstance(experiment.simulator, MarketplaceConfig) and experiment.data.dataset is not None:
+        return _marketplace_of_log(experiment, experiment.simulator, experiment.data.dataset)
     simulator = build(experiment.simulator)
     catalog = simulator.catalog if isinstance(simulator, Marketplace) else _classic_catalog(simulator)
     return World(catalog, simulator, simulator)
@@ -116,6 +126,9 @@ def _learned(experiment: Experiment, config: LearnedSimulatorConfig, cache: Path
             simulator = simulator.with_config(config.model_copy(update={"pessimism": 0.0}))
         simulators.append(simulator)
         fit[name] = report
+    logged = None
+    if experiment.algorithm.offline:
+        logged = _logged(log.select(train_rows), dataset, simulators[0].spec, config.reward)
     bias = SelectionBias.of(dataset)
     if bias is not None:
         fit["selection_bias"] = asdict(bias)
@@ -129,7 +142,51 @@ def _learned(experiment: Experiment, config: LearnedSimulatorConfig, cache: Path
         rule=rule,
         dataset=DatasetReference(name=dataset.name, hash=dataset.hash),
         fit=fit,
+        logged=logged,
     )
+
+
+def _marketplace_of_log(experiment: Experiment, config: MarketplaceConfig, folder: Path) -> World:
+    """The users who made a generated log. An offline algorithm learns from all of it and is judged by all of them."""
+    dataset = Dataset.open(folder)
+    simulator = Marketplace.of_dataset(
+        dataset, history_length=config.history_length, slate_size=config.slate_size, repeats=config.repeats
+    )
+    for name, value in config:
+        true = getattr(simulator.config, name)
+        if value not in (true, MarketplaceConfig.model_fields[name].default):
+            raise InputError(f"simulator.{name}", f"{value}, but the dataset was made with {true}", "leave it out")
+    logged = None
+    if experiment.algorithm.offline:
+        reward = {CONSUME: 1.0, "purchase": simulator.config.purchase_reward}
+        logged = _logged(UserLog.read(dataset), dataset, simulator.spec, reward)
+    return World(
+        catalog=simulator.catalog,
+        train=simulator,
+        evaluation=simulator,
+        encoder=dataset.user_encoder(),
+        rule=dataset.feedback_rule,
+        dataset=DatasetReference(name=dataset.name, hash=dataset.hash),
+        logged=logged,
+    )
+
+
+def _logged(log: UserLog, dataset: Dataset, spec: SimulatorSpec, reward: Mapping[str, float]) -> LoggedDecisions:
+    """The decisions of ``log`` in the layout of simulated users of ``spec``."""
+    if spec.context_names != CONTEXT_NAMES:
+        problem = f"its users show {', '.join(spec.context_names)}, the log's decisions {', '.join(CONTEXT_NAMES)}"
+        raise InputError("simulator.sessions", problem, "simulate one session a user")
+    logged = LoggedDecisions.build(
+        log,
+        history_length=spec.history_length,
+        max_session_slates=spec.max_steps or LONGEST_SESSION,
+        reward=reward,
+        dataset=dataset,
+    )
+    if logged.slate_size != spec.slate_size:
+        problem = f"{spec.slate_size}, but the log shows slates of {logged.slate_size}"
+        raise InputError("simulator.slate_size", problem, f"set it to {logged.slate_size}")
+    return logged
 
 
 def _fitted(

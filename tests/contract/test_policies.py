@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,9 @@ from rec_platform.errors import InputError
 from rec_platform.policies import samplers, scorers
 from rec_platform.policies.networks.actor_critic import ActorCritic
 from rec_platform.policies.networks.config import NetworkConfig, StateSizes
+from rec_platform.policies.networks.item_lists import ItemLists
+from rec_platform.policies.networks.item_value import ItemValue
+from rec_platform.policies.networks.proto_action import ProtoAction
 from rec_platform.policies.networks.slate_q import SlateValue
 from rec_platform.policies.policy import Policy
 from rec_platform.policies.samplers import EpsilonGreedy, Greedy, PlackettLuce, RatioOptimal
@@ -48,7 +52,7 @@ def observe(batch: int = 7, *, seed: int = 0) -> Observation:
     )
 
 
-def network(kind: type[torch.nn.Module], **arguments: float) -> torch.nn.Module:
+def network(kind: type[torch.nn.Module], **arguments: Any) -> torch.nn.Module:
     torch.manual_seed(0)
     config = NetworkConfig(hidden=[16], embedding=8)
     built = kind(config, StateSizes(HISTORY, USER, CONTEXT, 3), FEATURES, **arguments).eval()
@@ -73,7 +77,31 @@ MAKERS: dict[str, Callable[[], Policy]] = {
         export_scorer(network(SlateValue, value_scale=2.0), observe(), num_items=ITEMS),
         EpsilonGreedy(0.1, RatioOptimal()),
     ),
+    "dqn": lambda: Policy(
+        "dqn", export_scorer(network(ItemValue, value_scale=2.0, dueling=True), observe(), num_items=ITEMS), Greedy()
+    ),
+    "sac": lambda: Policy(
+        "sac",
+        export_scorer(
+            network(ProtoAction, value_scale=2.0, measure="cosine", near=0.5, critics=2, gaussian=True),
+            observe(), num_items=ITEMS,
+        ),
+        EpsilonGreedy(0.1),
+    ),
+    "td3": lambda: Policy(
+        "td3",
+        export_scorer(
+            network(ProtoAction, value_scale=2.0, measure="euclidean", near=5, critics=1), observe(), num_items=ITEMS
+        ),
+        Greedy(),
+    ),
+    "lird": lambda: Policy(
+        "lird", export_scorer(network(ItemLists, value_scale=2.0), observe(), num_items=ITEMS), Greedy()
+    ),
 }  # fmt: skip
+
+BY_CANDIDATES = {"sac", "td3", "lird"}
+"""An item's score depends on which others are on offer."""
 
 
 @pytest.fixture(scope="module", params=sorted(MAKERS))
@@ -142,7 +170,7 @@ def test_users_are_scored_for_themselves(policy: Policy) -> None:
 def test_scores_belong_to_items_and_not_to_places(policy: Policy) -> None:
     """Candidates in another order, and fewer of them, keep their scores: two-stage retrieval may hand over any list."""
     observation = observe()
-    order = np.random.default_rng(3).permutation(ITEMS)[: ITEMS // 2]
+    order = np.random.default_rng(3).permutation(ITEMS)[: ITEMS if policy.name in BY_CANDIDATES else ITEMS // 2]
     some = Observation(
         observation.user_features, observation.history, observation.history_feedback, observation.context,
         np.ascontiguousarray(observation.candidates[:, order]),

@@ -65,7 +65,7 @@ def test_the_service_decides_as_the_training_side(conversation: dict[str, Any]) 
 
 
 def test_the_comparison_can_fail(conversation: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    built = parity.trained_network
+    built = parity.build_network
 
     def slightly_other(*arguments: Any) -> torch.nn.Module:
         network = built(*arguments)
@@ -74,5 +74,5 @@ def test_the_comparison_can_fail(conversation: dict[str, Any], monkeypatch: pyte
                 parameter.add_(0.01)
         return network
 
-    monkeypatch.setattr(parity, "trained_network", slightly_other)
+    monkeypatch.setattr(parity, "build_network", slightly_other)
     assert parity.differences(**conversation)["largest_score_difference"] > 1e-4

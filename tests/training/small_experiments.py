@@ -10,7 +10,7 @@ from rec_platform.config import override
 from rec_platform.training.experiment import Experiment, build_experiment
 from rec_platform.training.progress import Progress
 
-TIMED = ("steps_per_second", "seconds_left", "wall_seconds", "cpu_seconds", "phases")
+TIMED = ("steps_per_second", "seconds_left", "wall_seconds", "cpu_seconds", "phases", "memory")
 
 BASE: dict[str, Any] = {
     "name": "small",
@@ -24,7 +24,27 @@ ON_POLICY = {"minibatch": 64, "fragment": 8, "epochs": 2, "value_scale": 50}
 OFF_POLICY = {"minibatch": 64, "fragment": 8, "n_step": 3, "learning_starts": 300, "replay_capacity": 1000}
 SMALL: dict[str, dict[str, Any]] = {
     "ppo": BASE | {"algorithm": {"kind": "ppo", **ON_POLICY}},
+    "appo": BASE
+    | {
+        "algorithm": {"kind": "appo", **ON_POLICY},
+        "resources": {"env_runners": 1, "users_per_runner": 32},  # with one actor the order of events is fixed
+    },
+    "reinforce": BASE
+    | {
+        "algorithm": {
+            "kind": "reinforce",
+            "value_scale": 50,
+            "minibatch": 64,
+            "fragment": 8,
+            "learning_starts": 100,
+            "replay_capacity": 1000,
+        }
+    },
     "slateq": BASE | {"algorithm": {"kind": "slateq", "value_scale": 50, **OFF_POLICY}},
+    "dqn": BASE | {"algorithm": {"kind": "dqn", "value_scale": 50, "priority_exponent": 0.6, **OFF_POLICY}},
+    "sac": BASE | {"algorithm": {"kind": "sac", "value_scale": 50, **OFF_POLICY}},
+    "td3": BASE | {"algorithm": {"kind": "td3", "value_scale": 50, **OFF_POLICY}},
+    "lird": BASE | {"algorithm": {"kind": "lird", "value_scale": 50, **OFF_POLICY}},
 }
 
 

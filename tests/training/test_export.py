@@ -10,6 +10,9 @@ from torch import nn
 from rec_platform.policies.networks.actor_critic import ActorCritic
 from rec_platform.policies.networks.config import NetworkConfig, StateSizes
 from rec_platform.policies.networks.dot import DotNetwork
+from rec_platform.policies.networks.item_lists import ItemLists
+from rec_platform.policies.networks.item_value import ItemValue
+from rec_platform.policies.networks.proto_action import ProtoAction
 from rec_platform.policies.networks.slate_q import SlateValue
 from rec_platform.policies.policy import Scorer
 from rec_platform.policies.scorers import build
@@ -43,6 +46,13 @@ def expected(network: nn.Module, observation: Observation) -> dict[str, np.ndarr
     obs |= {name: torch.from_numpy(getattr(observation, name)) for name in ("history_feedback", "context")}
     at = np.maximum(observation.candidates, 0)
     with torch.no_grad():
+        if isinstance(network, ItemValue):
+            return {"values": np.take_along_axis(network(obs).numpy(), at, 1)}
+        if isinstance(network, ProtoAction | ItemLists):
+            offered = torch.zeros(observation.batch_size, ITEMS + 1, dtype=torch.bool)
+            offered.scatter_(1, torch.from_numpy(np.where(observation.available, at, ITEMS)).long(), True)
+            (whole,) = network.scores(obs, None, offered[:, :ITEMS])
+            return {"values": np.where(observation.available, np.take_along_axis(whole.numpy(), at, 1), 0.0)}
         if isinstance(network, DotNetwork):
             return {"values": np.take_along_axis(network(obs | {"context": obs["context"][:, :0]}).numpy(), at, 1)}
         if isinstance(network, ActorCritic):
@@ -57,6 +67,8 @@ def check(scorer: Scorer, network: nn.Module, observation: Observation) -> None:
     for name, value in expected(network, observation).items():
         answer = getattr(scores, name)
         assert answer.shape == value.shape
+        if isinstance(network, ProtoAction | ItemLists):
+            answer = np.where(observation.available, answer, 0.0)
         scale = max(1.0, float(np.abs(value).max()))
         np.testing.assert_allclose(answer / scale, value / scale, rtol=0, atol=1e-5, err_msg=name)
 
@@ -71,11 +83,13 @@ def shaken(network: nn.Module) -> nn.Module:
 
 
 @pytest.mark.parametrize("head", ["dot", "trade_off"])
-@pytest.mark.parametrize("kind", ["actor", "value"])
+@pytest.mark.parametrize("kind", ["actor", "value", "item_value"])
 def test_same_scores(kind: str, head: str) -> None:
     config = NetworkConfig(head=head, encoder="mean", hidden=[16], embedding=8)  # type: ignore[arg-type]
     if kind == "actor":
         network = shaken(ActorCritic(config, SIZES, CONTENT))
+    elif kind == "item_value":
+        network = shaken(ItemValue(config, SIZES, CONTENT, value_scale=50.0, dueling=True))
     else:
         network = shaken(SlateValue(config, SIZES, CONTENT, value_scale=50.0))
     scorer = export_scorer(network, observations(4, ITEMS), num_items=ITEMS)
@@ -85,6 +99,26 @@ def test_same_scores(kind: str, head: str) -> None:
     exported = scorer.export()  # type: ignore[attr-defined]
     again = build(dict(exported.spec), exported.arrays, exported.files)
     check(again, network, observations(5, 9))
+
+
+@pytest.mark.parametrize("kind", ["share", "number", "lists"])
+@pytest.mark.parametrize("candidates", [ITEMS, 3], ids=["whole", "gathered"])
+def test_same_scores_by_candidates(kind: str, candidates: int) -> None:
+    """Asked for a request's candidates, as for the catalogue less what is not on offer."""
+    config = NetworkConfig(encoder="mean", hidden=[16], embedding=8)
+    if kind == "lists":
+        network = shaken(ItemLists(config, SIZES, CONTENT, value_scale=50.0))
+    elif kind == "share":
+        network = shaken(
+            ProtoAction(
+                config, SIZES, CONTENT, value_scale=50.0, measure="correlation", near=0.4, critics=2, gaussian=True
+            )
+        )
+    else:
+        network = shaken(ProtoAction(config, SIZES, CONTENT, value_scale=50.0, measure="euclidean", near=4, critics=1))
+    scorer = export_scorer(network, observations(4, candidates), num_items=ITEMS)
+    for rows, offered in [(1, ITEMS), (2, 5), (7, 1), (1, 1), (64, 11), (1500, 3)]:
+        check(scorer, network, observations(rows, offered, seed=rows))
 
 
 def test_relevance_with_a_recurrent_encoder() -> None:

@@ -11,7 +11,6 @@ import pytest
 from small_experiments import SMALL, experiment_of, untimed
 
 from rec_platform.errors import InputError
-from rec_platform.training import loop
 from rec_platform.training.build import build_network
 from rec_platform.training.engine.checkpoint import load_checkpoint
 from rec_platform.training.experiment import Experiment
@@ -43,15 +42,12 @@ def course(experiment: Experiment, folder: Path, *, resume: bool = False, until:
     return training
 
 
-@pytest.fixture
-def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A checkpoint every iteration."""
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+OFTEN = "resources.checkpoint_seconds=0"
 
 
 @pytest.mark.parametrize("kind", sorted(SMALL))
-def test_to_the_last_bit(ray_cluster: None, often: None, tmp_path: Path, kind: str) -> None:
-    experiment = experiment_of(kind, "evaluation.judgements=2", "evaluation.judging_users=20")
+def test_to_the_last_bit(ray_cluster: None, tmp_path: Path, kind: str) -> None:
+    experiment = experiment_of(kind, OFTEN, "evaluation.judgements=2", "evaluation.judging_users=20")
     whole = course(experiment, tmp_path / "whole")
     assert len(whole.curve) >= 5
     assert whole.curve[-1].losses
@@ -81,20 +77,17 @@ def assert_same(a: Any, b: Any, path: str = "") -> None:
 
 
 @pytest.mark.parametrize("kind", ["ppo", "slateq"])
-def test_one_seed_gives_one_curve_and_checkpoints_change_nothing(
-    ray_cluster: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str
-) -> None:
+def test_one_seed_gives_one_curve_and_checkpoints_change_nothing(ray_cluster: None, tmp_path: Path, kind: str) -> None:
     experiment = experiment_of(kind)
     first = course(experiment, tmp_path / "first")
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
-    assert untimed(course(experiment, tmp_path / "again").curve) == untimed(first.curve)
+    assert untimed(course(experiment_of(kind, OFTEN), tmp_path / "again").curve) == untimed(first.curve)
     other = course(experiment_of(kind, "seed=77"), tmp_path / "other")
     assert untimed(other.curve) != untimed(first.curve)
 
 
 @pytest.mark.parametrize("kind", ["ppo", "slateq"])
-def test_with_sampling_actors_too(ray_cluster: None, often: None, tmp_path: Path, kind: str) -> None:
-    experiment = experiment_of(kind, "resources.env_runners=2", "resources.users_per_runner=16")
+def test_with_sampling_actors_too(ray_cluster: None, tmp_path: Path, kind: str) -> None:
+    experiment = experiment_of(kind, OFTEN, "resources.env_runners=2", "resources.users_per_runner=16")
     whole = course(experiment, tmp_path / "whole")
     course(experiment, tmp_path / "cut", until=3)
     resumed = course(experiment, tmp_path / "cut", resume=True)
@@ -134,8 +127,8 @@ def test_another_experiments_checkpoint(ray_cluster: None, tmp_path: Path) -> No
         course(experiment_of("ppo"), tmp_path / "elsewhere", resume=True)
 
 
-def test_the_best_network_comes_back(ray_cluster: None, often: None, tmp_path: Path) -> None:
-    experiment = experiment_of("slateq", "evaluation.judgements=4", "evaluation.judging_users=20")
+def test_the_best_network_comes_back(ray_cluster: None, tmp_path: Path) -> None:
+    experiment = experiment_of("slateq", OFTEN, "evaluation.judgements=4", "evaluation.judging_users=20")
     course(experiment, tmp_path / "run", until=4)
     kept = load_checkpoint(tmp_path / "run" / "checkpoint")["best"]
     assert kept

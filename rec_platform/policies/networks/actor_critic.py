@@ -9,11 +9,19 @@ from torch import Tensor, nn
 from rec_platform.policies.networks.candidate_network import CandidateNetwork
 from rec_platform.policies.networks.config import NetworkConfig, StateSizes
 from rec_platform.policies.networks.dot import layers, product
-from rec_platform.policies.networks.features import Boredom, Features
+from rec_platform.policies.networks.features import Boredom, Features, Inputs
+
+
+SHARPNESS = 2.0
+"""Logits must be able to grow in the few thousand steps that training has."""
 
 
 class ActorCritic(CandidateNetwork):
-    """Logits of a Plackett–Luce slate, and V(s)."""
+    """Logits of a Plackett–Luce slate, and V(s).
+
+    With the head ``dot`` there is a linear way from the state past the hidden layers: much of what attracts is a plain
+    product of a user's and an item's features.
+    """
 
     def __init__(self, config: NetworkConfig, sizes: StateSizes, item_features: np.ndarray) -> None:
         super().__init__()
@@ -25,15 +33,21 @@ class ActorCritic(CandidateNetwork):
             self.boredom = Boredom(config.diversity)
         else:
             self.actor = layers(size, config.hidden, config.embedding, last_gain=0.01)
+            self.straight = nn.Linear(size, config.embedding, bias=False)
+            nn.init.zeros_(self.straight.weight)
             self.bias = nn.Parameter(torch.zeros(len(item_features)))
         self.critic = layers(self.features.rich_size, config.hidden, 1)
 
     def forward(self, obs: dict[str, Tensor], items: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Logits [B, N], or [B, M] of only some ``items`` int64 [B, M]; and V(s) [B]."""
-        inputs = self.features(obs, items)
+        return self.answer(self.features(obs, items), items)
+
+    def answer(self, inputs: Inputs, items: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The same from features that are worked out already."""
         out = self.actor(inputs.state)
         if inputs.likeness is None:
-            logits = product(inputs.items, out) + (self.bias if items is None else self.bias[items])
+            query = SHARPNESS * (out + self.straight(inputs.state))
+            logits = product(inputs.items, query) + (self.bias if items is None else self.bias[items])
         else:
             diversity = torch.exp(4.0 * out[:, :1])
             logits = torch.exp(self.log_scale + out[:, 1:]) * (inputs.items - diversity * self.boredom(inputs.likeness))

@@ -36,10 +36,12 @@ class ItemVectors(nn.Module):
     """
 
     content: Tensor
+    mean_content: Tensor
 
     def __init__(self, item_features: np.ndarray, embedding: int, *, item_ids: bool) -> None:
         super().__init__()
         self.register_buffer("content", as_tensor(item_features), persistent=False)
+        self.register_buffer("mean_content", self.content.mean(0), persistent=False)
         self.project: nn.Module = nn.Linear(item_features.shape[1], embedding, bias=False)
         self.ids = nn.Parameter(torch.zeros(len(item_features), embedding)) if item_ids else None
 
@@ -52,8 +54,13 @@ class ItemVectors(nn.Module):
     def fold(self) -> None:
         """Work the vectors out once and for all: for a network that is only used from here on, never trained."""
         vectors = self()
-        self.content, self.ids = vectors, None
+        self.content, self.mean_content, self.ids = vectors, vectors.mean(0), None
         self.project = nn.Identity()
+
+    def mean(self) -> Tensor:
+        """The mean vector [d] of all items; a projection is linear, so it is asked once."""
+        vector = self.project(self.mean_content)
+        return vector if self.ids is None else vector + self.ids.mean(0)
 
     def at(self, items: Tensor) -> Tensor:
         """Of some ``items`` int64 [...], their vectors [..., d], without touching the others."""

@@ -40,7 +40,7 @@ def similarity(proto: Tensor, vectors: Tensor, measure: Measure) -> Tensor:
     return _MEASURES[measure](proto, vectors)
 
 
-def nearest(similarity: Tensor, available: Tensor, count: int) -> Tensor:
+def nearest(similarity: Tensor, available: Tensor, count: int | Tensor) -> Tensor:
     """Bool [B, M]: the ``count`` nearest available ones, or all available ones where there are fewer.
 
     Never more than ``count``: of equally near ones the first positions win.
@@ -48,18 +48,22 @@ def nearest(similarity: Tensor, available: Tensor, count: int) -> Tensor:
     Args:
         similarity: [B, M], no NaN.
         available: bool [B, M].
-        count: at least 1.
+        count: at least 1; or int64 [B, 1], one for each row (at least 1, which is not looked at).
 
     Raises:
         InputError: ``count`` is below 1.
     """
-    if count < 1:
+    if isinstance(count, int) and count < 1:
         raise InputError("nearest", f"{count} is below 1", "ask for at least one item")
     # Finite, so that an available one is above an unavailable one whatever its similarity.
     finite = similarity.clamp(min=torch.finfo(similarity.dtype).min)
     keys = torch.where(available, finite, -torch.inf)
-    padding = torch.full_like(keys[:, :1], -torch.inf).expand(-1, count)  # M may be below count, and may vary
-    last = torch.cat([keys, padding], dim=1).topk(count, dim=1).values[:, -1:]
+    if isinstance(count, int):
+        padding = torch.full_like(keys[:, :1], -torch.inf).expand(-1, count)  # M may be below count, and may vary
+        last = torch.cat([keys, padding], dim=1).topk(count, dim=1).values[:, -1:]
+    else:
+        count = torch.minimum(count, available.sum(1, keepdim=True))
+        last = keys.sort(dim=1, descending=True).values.gather(1, (count - 1).clamp(min=0))
     above, equal = keys > last, keys == last
     left = count - above.sum(1, keepdim=True)
     return (above | (equal & (equal.long().cumsum(1) <= left))) & available

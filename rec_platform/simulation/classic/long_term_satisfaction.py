@@ -7,11 +7,12 @@ on his satisfaction, which follows what he consumed before and is never shown.
     documents     N in the catalogue, clickbait (j + 1/2)/N: the mid-points of N equal quantiles of U(0, 1). RecSim
                   draws c ~ U(0, 1) for each document; means over the catalogue differ from that by O(1/N^2). Candidates
                   are drawn uniformly, with replacement, anew each step.
-    observation   candidates [B, M]; no user features, no history; context [B, 3]:
+    observation   candidates [B, M]; no user features, no history; context [B, 4]:
                   steps               slates of the session so far / session length
                   last_engagement     observed engagement of the last slate / 100, 0 before the first
                   clickbait_trace     e <- 0.7 e + 0.3 (2c - 1) over the documents consumed, 0 at the start, so that
                                       -e/0.3 is what they have made of n
+                  closing             1 / slates left, 1 at the last one
     engagement    satisfaction sat = 1/(1 + exp(-s n)), n = net positive exposure, s = sensitivity;
                   r = exp(Normal(sat (5c + 4(1 - c)), sd = 1c + 1(1 - c)))
     reward        r
@@ -107,7 +108,7 @@ class LongTermSatisfaction:
             slate_size=config.slate_size,
             history_length=0,
             user_feature_names=(),
-            context_names=("steps", "last_engagement", "clickbait_trace"),
+            context_names=("steps", "last_engagement", "clickbait_trace", "closing"),
             response_channels=("engagement",),
             full_catalogue=False,
             max_steps=config.session_length,
@@ -161,7 +162,7 @@ class LongTermSatisfactionUsers:
         self._first_candidate = np.arange(count) * config.num_candidates
         self._steps = np.zeros(count, dtype=np.int32)
         self._exposure = np.empty(count, dtype=np.float32)
-        self._context = np.zeros((count, 3), dtype=np.float32)
+        self._context = np.zeros((count, 4), dtype=np.float32)
         self._candidates = np.empty((count, config.num_candidates), dtype=np.int32)
         self._no_features = np.empty((count, 0), dtype=np.float32)
         self._no_history = np.empty((count, 0), dtype=np.int32)
@@ -172,6 +173,7 @@ class LongTermSatisfactionUsers:
             self._steps[:] = self._rng.integers(0, config.session_length, count)
             self._exposure *= np.float32(config.memory_discount) ** self._steps
             self._context[:, 0] = self._steps / config.session_length
+            self._context[:, 3] = 1.0 / (config.session_length - self._steps)
             typical = min(float(simulator.neutral_engagement.mean()), MAX_RESPONSE) / MAX_RESPONSE
             self._context[:, 1] = np.where(self._steps > 0, typical, 0.0)
 
@@ -251,6 +253,9 @@ class LongTermSatisfactionUsers:
         trace = self._context[:, 2] * memory
         excess *= 1 - memory
         np.add(trace, excess, out=context[:, 2])
+        np.divide(
+            np.float32(1.0), np.maximum(config.session_length - self._steps, 1), out=context[:, 3], casting="same_kind"
+        )
         self._context = context
 
     def _new_candidates(self, count: int) -> Int32:
@@ -263,4 +268,5 @@ class LongTermSatisfactionUsers:
         self._exposure[rows] = (draws[:, 0] - 0.5) / (1 - config.memory_discount)
         self._steps[rows] = 0
         self._context[rows] = 0.0
+        self._context[rows, 3] = 1.0 / config.session_length
         self._candidates[rows] = entry_documents(draws[:, 1:], config.num_documents)

@@ -138,6 +138,7 @@ class LearnedSimulator:
             response_channels=(CONSUME, *channels),
             full_catalogue=config.num_candidates is None,
             max_steps=self.leave.max_slates * config.sessions.per_user,
+            single_choice=config.choice == "one",
         )
         self._check()
         self.eligible_users: NDArray[np.int64] = np.flatnonzero(log.histories.counts >= config.min_history)

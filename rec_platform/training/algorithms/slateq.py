@@ -9,6 +9,8 @@ is an item like the others. The masses s are fitted to who was chosen from the s
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from ray.rllib.core.columns import Columns as RLlibColumns
@@ -60,6 +62,12 @@ class SlateQModule(RecommenderModule):
             "masses": torch.cat([masses, null_mass.unsqueeze(1)], dim=1),
             "next_value": self.next_value(batch, batch[ACTIONS].shape[1]),
         }
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        choice = self.network.choice_parameters()
+        ours = {id(parameter) for parameter in choice}
+        values = [p for p in self.network.parameters() if p.requires_grad and id(p) not in ours]
+        return [{"params": values, "rate": 1.0}, {"params": choice, "rate": self.settings.choice_rate}]
 
     @torch.no_grad()
     def next_value(self, batch: Rows, slate_size: int) -> Tensor:

@@ -7,6 +7,7 @@ whole state away, so that a resumed run goes on to the last bit.
 
 from __future__ import annotations
 
+import resource
 from collections import deque
 from functools import partial
 from typing import Any
@@ -117,6 +118,10 @@ class ColumnarAlgorithm(Algorithm):
         count = sum(entry[2] for entry in self._recent)
         return float(sum(entry[column] for entry in self._recent)) / count if count else float("nan")
 
+    def memory(self) -> dict[str, float]:
+        """Megabytes: ``resident``, the most this process has held so far, and what a loop adds."""
+        return {"resident": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3}
+
     # -- sampling
 
     def sample(self, explore: float = 0.0) -> list[Sample]:
@@ -124,7 +129,7 @@ class ColumnarAlgorithm(Algorithm):
         with self.clock("sampling"):
             weights = self.weights()
             if self.env_runner_group.num_remote_workers():
-                act = partial(_sample, weights=ray.put(weights), explore=explore)
+                act = partial(sample_with, weights=ray.put(weights), explore=explore)
                 samples = self.env_runner_group.foreach_env_runner(
                     act, local_env_runner=False, timeout_seconds=self.config.sample_timeout_s
                 )
@@ -236,11 +241,19 @@ class OnPolicy(ColumnarAlgorithm):
 def foreach_learner(algorithm: Algorithm, function: Any) -> list[Any]:
     """What ``function`` returns for every learner; its errors are raised."""
     assert algorithm.learner_group is not None
-    results = algorithm.learner_group.foreach_learner(function)
-    return [result.get() if hasattr(result, "ok") else result for result in results]
+    answers = []
+    for result in algorithm.learner_group.foreach_learner(function):
+        remote = hasattr(result, "ok")
+        if remote and not result.ok:
+            raise result.get()
+        answers.append(result.get() if remote else result)
+    if not answers:
+        raise ray.exceptions.RayActorError(error_msg="no learner is left")
+    return answers
 
 
-def _sample(runner: ColumnarEnvRunner, weights: Any, explore: float) -> Sample:
+def sample_with(runner: ColumnarEnvRunner, weights: Any, explore: float) -> Sample:
+    """A sample of ``runner`` under ``weights`` (or a reference to them); called in the runner's process."""
     runner.take_weights(ray.get(weights) if isinstance(weights, ray.ObjectRef) else weights)
     return runner.sample(explore=explore)
 

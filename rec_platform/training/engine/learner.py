@@ -19,7 +19,6 @@ from torch import Tensor
 
 from rec_platform.training.engine.columns import Columns, Rows
 from rec_platform.training.engine.module import RecommenderModule
-from rec_platform.training.settings.base import AlgorithmSettings
 
 ERRORS = "errors"
 """Key under which a module or loss leaves an error a row, for prioritised replay."""
@@ -38,7 +37,7 @@ class ColumnarLearner(TorchLearner):
     def build(self) -> None:
         super().build()
         torch.set_num_threads(1)
-        self.settings: AlgorithmSettings = self.config.settings
+        self.settings: Any = self.config.settings
         self.progress = 0.0
         index = int(getattr(self, "_learner_index", None) or 0)
         self.rng = np.random.default_rng([self.config.seed or 0, index, 7])
@@ -59,7 +58,8 @@ class ColumnarLearner(TorchLearner):
         return optimizer
 
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
-        groups = self.module[module_id].unwrapped().parameter_groups()
+        module: Any = self.module[module_id].unwrapped()
+        groups = module.parameter_groups()
         rate = self.config.settings.learning_rate
         groups = [group | {"lr": rate * group["rate"]} for group in groups if group["params"]]
         optimizer = torch.optim.Adam(groups, lr=rate, fused=True)
@@ -137,7 +137,7 @@ class ColumnarLearner(TorchLearner):
         out = self.module[DEFAULT_MODULE_ID].forward_train(batch)
         loss, figures = self.loss(batch, out)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(self._parameters, self.settings.gradient_clip)
         self.optimizer.step()
         self.minibatches += 1
@@ -145,8 +145,9 @@ class ColumnarLearner(TorchLearner):
         return {name: figure.detach() for name, figure in figures.items()}
 
     def _to_device(self, array: np.ndarray | Tensor) -> Tensor:
-        tensor = array if isinstance(array, Tensor) else torch.from_numpy(np.ascontiguousarray(array))
-        return tensor.to(self._device, non_blocking=True)
+        if isinstance(array, np.ndarray):
+            array = torch.from_numpy(array if array.flags.writeable else array.copy())
+        return array.to(self._device, non_blocking=True)
 
     def _parts(self, rows: Rows, epochs: int, size: int | None, shuffle: bool) -> Iterator[Rows]:
         count = len(next(iter(rows.values())))

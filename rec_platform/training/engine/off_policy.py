@@ -8,7 +8,7 @@ from rec_platform.training.engine.algorithm import ColumnarAlgorithm
 from rec_platform.training.engine.learner import ERRORS
 from rec_platform.training.replay.columnar import ColumnarReplay
 from rec_platform.training.replay.prioritised import INDEX, PrioritisedReplay
-from rec_platform.training.settings.base import OffPolicySettings
+from rec_platform.training.settings.base import ReplaySettings
 
 
 class OffPolicy(ColumnarAlgorithm):
@@ -22,7 +22,7 @@ class OffPolicy(ColumnarAlgorithm):
 
     def setup(self, config: Any) -> None:
         super().setup(config)
-        settings: OffPolicySettings = self.settings
+        settings: ReplaySettings = self.settings
         if settings.priority_exponent:
             self.replay = PrioritisedReplay(
                 settings.replay_capacity, self.config.seed, alpha=settings.priority_exponent
@@ -31,7 +31,7 @@ class OffPolicy(ColumnarAlgorithm):
             self.replay = ColumnarReplay(settings.replay_capacity, self.config.seed)
 
     def training_step(self) -> None:
-        settings: OffPolicySettings = self.settings
+        settings: ReplaySettings = self.settings
         explore = exploration(self.progress, settings.epsilon_end, settings.epsilon_fraction)
         rows = 0
         for sample in self.sample(explore):
@@ -54,6 +54,9 @@ class OffPolicy(ColumnarAlgorithm):
             start = self.settings.priority_correction
             self.replay.beta = start + (1.0 - start) * self.progress
         return self.replay.sample(rows)
+
+    def memory(self) -> dict[str, float]:
+        return super().memory() | {"replay": self.replay.full_bytes / 1e6}
 
     def get_run_state(self) -> dict[str, Any]:
         return super().get_run_state() | {"replay": self.replay.get_state()}

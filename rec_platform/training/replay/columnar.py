@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -32,12 +33,28 @@ class ColumnarReplay:
         """Add rows; of more than ``capacity`` only the last are kept."""
         rows = len(next(iter(columns.values())))
         if not self.columns:
+            self._check_room(columns)
             self.columns = {n: np.zeros((self.capacity, *c.shape[1:]), dtype=c.dtype) for n, c in columns.items()}
         kept = min(rows, self.capacity)
         where = (self.added + rows - kept + np.arange(kept)) % self.capacity
         for name, column in columns.items():
             self.columns[name][where] = column[rows - kept :]
         self.added += rows
+
+    @property
+    def full_bytes(self) -> int:
+        """Size of the arrays; 0 before the first row, then constant."""
+        return sum(column.nbytes for column in self.columns.values())
+
+    def _check_room(self, columns: dict[str, np.ndarray]) -> None:
+        row = sum(column.nbytes // max(len(column), 1) for column in columns.values())
+        needed, there = self.capacity * row, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        if needed > there:
+            raise InputError(
+                "algorithm.replay_capacity",
+                f"{self.capacity:,} rows of {row:,} bytes need {needed / 1e9:.1f} GB, the machine has {there / 1e9:.1f} GB",
+                f"keep at most {int(0.5 * there / row):,} rows",
+            )
 
     def sample(self, rows: int) -> dict[str, np.ndarray]:
         """``rows`` drawn uniformly with replacement.

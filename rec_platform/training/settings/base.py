@@ -64,14 +64,12 @@ class OnPolicySettings(AlgorithmSettings):
         return at(self.entropy, progress)
 
 
-class OffPolicySettings(AlgorithmSettings):
-    """Learners with a replay buffer and a slow copy of their network.
+class ReplaySettings(AlgorithmSettings):
+    """Learners with a replay buffer.
 
     Attributes:
         fragment: slates a user between two updates.
-        n_step: steps of a return before bootstrapping.
         updates_per_step: minibatches a step of all of one runner's users.
-        polyak: rate of the slow copy, a gradient step.
         epsilon_end: exploration at the end.
         epsilon_fraction: share of all steps over which it falls from 1.
         replay_capacity: rows kept.
@@ -80,17 +78,27 @@ class OffPolicySettings(AlgorithmSettings):
         priority_correction: β of its importance weights at the start; 1 at the end.
     """
 
-    has_target: ClassVar[bool] = True
-    explores_by: ClassVar[Literal["temperature", "epsilon"]] = "epsilon"
-
     gradient_clip: float = Field(default=10.0, gt=0)
     fragment: int = Field(default=16, ge=1)
-    n_step: int = Field(default=5, ge=1)
     updates_per_step: float = Field(default=1.0, gt=0)
-    polyak: float = Field(default=0.01, gt=0, le=1)
     epsilon_end: float = Field(default=0.05, ge=0, le=1)
     epsilon_fraction: float = Field(default=0.4, gt=0, le=1)
     replay_capacity: int = Field(default=100_000, ge=1)
     learning_starts: int = Field(default=2_000, ge=1)
     priority_exponent: float = Field(default=0.0, ge=0, le=1)
     priority_correction: float = Field(default=0.4, ge=0, le=1)
+
+
+class OffPolicySettings(ReplaySettings):
+    """Learners with a replay buffer that bootstrap from a slow copy of their network.
+
+    Attributes:
+        n_step: steps of a return before bootstrapping.
+        polyak: rate of the slow copy, a gradient step.
+    """
+
+    has_target: ClassVar[bool] = True
+    explores_by: ClassVar[Literal["temperature", "epsilon"]] = "epsilon"
+
+    n_step: int = Field(default=5, ge=1)
+    polyak: float = Field(default=0.01, gt=0, le=1)

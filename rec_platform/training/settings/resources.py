@@ -13,6 +13,7 @@ class Resources(BaseModel):
         users_per_runner: simulated users each of them steps at once.
         learners: remote learners; 0 learns in the main process.
         gpus_per_learner: GPUs each.
+        checkpoint_seconds: wall seconds between two checkpoints.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -21,6 +22,7 @@ class Resources(BaseModel):
     users_per_runner: int = Field(default=256, ge=1)
     learners: int = Field(default=0, ge=0)
     gpus_per_learner: float = Field(default=0, ge=0)
+    checkpoint_seconds: float = Field(default=20.0, ge=0)
 
 
 class Stop(BaseModel):

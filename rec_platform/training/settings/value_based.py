@@ -19,6 +19,7 @@ class SlateQSettings(OffPolicySettings):
         serving: how the served slate is chosen; the same three.
         dinkelbach_rounds: of the exact slate optimiser.
         choice_weight: of the choice model's likelihood in the loss.
+        choice_rate: the choice model's learning rate, as a multiple of ``learning_rate``.
     """
 
     kind: ClassVar[str] = "slateq"
@@ -26,4 +27,22 @@ class SlateQSettings(OffPolicySettings):
     target: Literal["optimal", "greedy", "top_k", "sarsa"] = "optimal"
     serving: SlateMethod = "optimal"
     dinkelbach_rounds: int = Field(default=6, ge=1)
-    choice_weight: float = Field(default=0.1, gt=0)
+    choice_weight: float = Field(default=1.0, gt=0)
+    choice_rate: float = Field(default=1.5, gt=0)
+
+
+class DQNSettings(OffPolicySettings):
+    """Deep Q-learning whose value of a slate is the mean of its items' (`training.algorithms.dqn`).
+
+    Attributes:
+        double: the network picks the next slate and its slow copy values it (van Hasselt et al. 2016); else the slow
+            copy does both.
+        dueling: Q = V + A less the mean A of the catalogue (Wang et al. 2016).
+        huber: errors above one ``value_scale`` count linearly, not squared.
+    """
+
+    kind: ClassVar[str] = "dqn"
+
+    double: bool = True
+    dueling: bool = True
+    huber: bool = True

@@ -18,7 +18,7 @@ from rec_platform.types import Observation
 
 def fit_warm_start(experiment: Experiment, world: World) -> DotNetwork | None:
     """The fitted relevance; None where the experiment has no warm start."""
-    if experiment.policy.warm_start == "none":
+    if experiment.policy.warm_start != "log":
         return None
     assert world.histories is not None
     assert world.user_features is not None

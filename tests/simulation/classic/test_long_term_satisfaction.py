@@ -43,7 +43,9 @@ def test_engagement_and_exposure_by_hand() -> None:
         np.testing.assert_allclose(feedback.responses[:, 0, 0], np.minimum(engagement, 100), rtol=2e-5)
         exposure = 0.7 * exposure - 2 * (clickbait - 0.5)
         trace = 0.7 * trace + 0.3 * (2 * clickbait - 1)
-        context = np.stack([np.full(500, step / 60), np.minimum(engagement, 100) / 100, trace], axis=1)
+        context = np.stack(
+            [np.full(500, step / 60), np.minimum(engagement, 100) / 100, trace, np.full(500, 1 / (60 - step))], axis=1
+        )
         np.testing.assert_allclose(users.observation.context, context, rtol=2e-5, atol=1e-6)
         assert not feedback.chosen.any()
 
@@ -91,7 +93,9 @@ def test_a_session_is_60_slates_and_terminates() -> None:
         assert not feedback.truncated.any()
     np.testing.assert_array_equal(users.observation.context[:, 0], 1.0)
     users.restart(feedback.finished)
-    assert not users.observation.context.any()
+    np.testing.assert_array_equal(
+        users.observation.context, np.tile(np.float32([0, 0, 0, 1 / 60]), (len(users.observation.context), 1))
+    )
 
 
 def test_staggered_first_sessions_end_at_different_times() -> None:
@@ -99,7 +103,8 @@ def test_staggered_first_sessions_end_at_different_times() -> None:
     steps = np.rint(users.observation.context[:, 0] * 60)
     assert set(steps) == set(range(60))
     assert abs(users._exposure[steps > 20]).max() < 0.002
-    assert not users.observation.context[steps == 0].any()
+    assert not users.observation.context[steps == 0, :3].any()
+    np.testing.assert_allclose(users.observation.context[:, 3], 1 / (60 - steps), rtol=1e-6)
     feedback = users.step(first_slot(users))
     np.testing.assert_array_equal(feedback.terminated, steps == 59)
 
