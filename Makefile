@@ -7,7 +7,7 @@ DATA ?=
 FORMAT ?= movielens-100k
 ARGS ?=
 
-.PHONY: quickstart test lint types bench install install-dev clean
+.PHONY: quickstart test lint types bench results install install-dev clean
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
@@ -33,6 +33,10 @@ lint: $(VENV)/.installed-dev
 
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy
+
+# Five seeds of every experiment, then docs/results.md; runs that are there are not run again.
+results: $(VENV)/.installed
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/results.py $(ARGS)
 
 bench: $(VENV)/.installed
 	OMP_NUM_THREADS=1 $(BIN)/rec-platform bench simulation

@@ -36,7 +36,9 @@ from rec_platform.policies.policy import Policy
 from rec_platform.registry.home import platform_home
 from rec_platform.simulation.simulator import Simulator
 from rec_platform.training.baselines import baselines
+from rec_platform.training.engine.ray_session import ray_session
 from rec_platform.training.experiment import Experiment, read_experiment
+from rec_platform.training.settings.resources import Resources
 from rec_platform.training.trainer import Trained, train
 from rec_platform.training.world import World, build_world
 
@@ -60,9 +62,10 @@ def main() -> None:
     home = platform_home(None)
     sources = {"ml100k": arguments.movielens, "online_retail": arguments.online_retail}
     if not arguments.page:
-        for seed in arguments.seeds:
-            for path in experiment_files(arguments.only):
-                run_or_skip(path, seed, home, sources)
+        with ray_session(Resources(env_runners=2)):  # one for all runs: starting it takes longer than some of them
+            for seed in arguments.seeds:
+                for path in experiment_files(arguments.only):
+                    run_or_skip(path, seed, home, sources)
     runs = [json.loads(path.read_text()) for path in sorted((home / "results").glob("*/*.json"))]
     write_page(arguments.output, runs, ENVIRONMENTS)
     print(json.dumps({"results": rows_of(runs, ENVIRONMENTS)}))
@@ -177,7 +180,9 @@ def judge(policies: list[Policy], simulator: Simulator) -> Judged:
 
 def null_test(experiment: Experiment, world: World, folder: Path) -> dict[str, Any]:
     """The same training where nothing is to be gained from far sight: boredom off, in training and in judging."""
-    bare = World(**{**vars(world), "train": world.train.variants()["null"], "evaluation": world.evaluation.variants()["null"]})
+    bare = World(
+        **{**vars(world), "train": world.train.variants()["null"], "evaluation": world.evaluation.variants()["null"]}
+    )
     trained = train(experiment, bare, folder)
     assert trained.relevance is not None
     return judge([trained.relevance, trained.greedy], bare.evaluation).to_dict(trained.greedy.name)

@@ -105,7 +105,13 @@ def section(environment: str, runs: list[Run], figure: str) -> list[str]:
     parts += ["| policy | return | slates | env steps | CPU-s | seeds |", "|---|---|---|---|---|---|"]
     for policy, values in policies_of(runs, "evaluation").items():
         own = [run for run in runs if run["algorithm"] == policy.removesuffix("_exploring")]
-        length = Mean.of([run["judged"]["evaluation"][policy]["slates"] for run in own or runs if policy in run["judged"]["evaluation"]])
+        length = Mean.of(
+            [
+                run["judged"]["evaluation"][policy]["slates"]
+                for run in own or runs
+                if policy in run["judged"]["evaluation"]
+            ]
+        )
         cost = f"{own[0]['env_steps']:,} | {np.mean([run['cpu_seconds'] for run in own]):.0f}" if own else "– | –"
         parts.append(f"| {policy} | {Mean.of(values)} | {length.mean:.1f} | {cost} | {len(values)} |")
     parts += [f"| *{name}* | *{value}* | | | | |" for name, value in PUBLISHED.get(environment, [])]
@@ -154,7 +160,16 @@ def settings(runs: list[Run]) -> list[str]:
         content = next(run["settings"] for run in runs if run["algorithm"] == algorithm)
         kept = {name: content[name] for name in ("simulator", "policy", "algorithm", "resources", "stop")}
         text = yaml.safe_dump(kept, sort_keys=False, default_flow_style=None, width=110)
-        parts += [f"<details><summary>{algorithm}: settings</summary>", "", "```yaml", text.rstrip(), "```", "", "</details>", ""]
+        parts += [
+            f"<details><summary>{algorithm}: settings</summary>",
+            "",
+            "```yaml",
+            text.rstrip(),
+            "```",
+            "",
+            "</details>",
+            "",
+        ]
     return parts
 
 

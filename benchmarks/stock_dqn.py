@@ -6,25 +6,30 @@ Figures are rows trained on (rows of a minibatch × gradient steps) a CPU-second
 learning together; the median of the rounds, which alternate. Everybody plays interest evolution with slates of one item
 of ten candidates, which stock DQN can play with a `Discrete` action:
 
-    slateq, dqn        ours: 64 users, one minibatch of 512 a step of them (a row is trained on 8 times), 5-step
+    slateq, dqn        ours: 64 users, a minibatch of 512 for each step of theirs (a row is trained on 8 times), 5-step
                        returns, uniform replay
-    stock_dqn          RLlib's `DQN` as shipped: one environment, one minibatch of 32 an env step (32 times a row),
-                       1-step returns, prioritised replay, all hyperparameters its own
+    stock_dqn          RLlib's `DQN` as shipped: one environment, a minibatch of 32 for each env step (a row is trained
+                       on 32 times), 1-step returns, prioritised replay, all hyperparameters its own
     stock_dqn_512      the same algorithm with our amounts: 64 single-user environments
-                       (``gym_env_vectorize_mode="sync"``), one minibatch of 512 a step of them, 5-step returns, uniform
-                       replay, our learning rate, discount, clipping, exploration and rate of the slow copy
+                       (``gym_env_vectorize_mode="sync"``), a minibatch of 512 for each step of theirs, 5-step returns,
+                       uniform replay, our learning rate, discount, clipping, exploration and rate of the slow copy
     stock_dqn_vector   as before, on one vector environment of 64 users (``"vector_entry_point"``)
 
 The same: the environment, double DQN, and the network, which is that of our `dqn` (`ItemValue`, two layers of 128,
-dueling), put into RLlib's own DQN module in the place of its encoder and heads; the module's forward passes, the runner,
-connectors, buffers and the learner are RLlib's, untouched. Different: `slateq` has a choice model beside the same
-widths, and so more to compute a row; stock DQN's Huber loss bends at one unit of reward, ours at one `value_scale`; the
-stock buffers hold episodes and sample them one by one, ours hold columns; stock DQN learns from one minibatch a call,
-ours from as many as the sample allows (16), with one forward and backward pass and one step of Adam each all the same;
-`min_sample_timesteps_per_iteration`, how often stock DQN reports, is lowered to the length of a round.
+dueling), put into RLlib's own DQN module in the place of its encoder and heads; the module's forward passes, the
+runner, connectors, buffers and the learner are RLlib's, untouched.
+
+Different: `slateq` has a choice model beside the same widths, and so more to compute a row. The stock Huber loss bends
+at one unit of reward, ours at one `value_scale`. Stock buffers hold episodes and draw rows one by one, ours hold
+columns. Stock DQN samples 5 steps (it must, for 5-step returns) and makes a call of its learner for each minibatch,
+ours samples 16 and makes one call; each minibatch is one forward and backward pass and one step of Adam everywhere.
+How often stock DQN reports (`min_sample_timesteps_per_iteration`) is lowered, to fit rounds of seconds.
+
+Returns are of exploring policies, which have seen as many steps as the rate allowed: they say that each learns, not
+which learns more from a step.
 
 The last line of stdout is one JSON object: ``results`` (a row for each) and ``ratios``: trained rows a CPU-second of
-ours over those of stock, the first of which is ``required_ratio``.
+ours over those of stock; ``required_ratio`` is asked of `slateq` against each.
 """
 
 from __future__ import annotations
@@ -82,9 +87,8 @@ def main() -> None:
         ]
         results = compete(contestants, rounds=arguments.rounds, seconds=arguments.seconds)
     rates = {name: row["trained_rows_per_cpu_second"] for name, row in results.items()}
-    ratios = {
-        f"{ours}/{stock}": round(rates[ours] / rates[stock], 2) for ours in ("slateq", "dqn") for stock in REPORT_STEPS
-    }
+    pairs = [(ours, stock) for ours in ("slateq", "dqn") for stock in REPORT_STEPS]
+    ratios = {f"{ours}/{stock}": round(rates[ours] / rates[stock], 2) for ours, stock in pairs}
     print(json.dumps({"results": list(results.values()), "ratios": ratios, "required_ratio": REQUIRED_RATIO}))
 
 

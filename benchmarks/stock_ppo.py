@@ -51,6 +51,7 @@ from rec_platform.training.engine.module import model_config
 from rec_platform.training.engine.ray_session import ray_session
 from rec_platform.training.experiment import Experiment, build_experiment
 from rec_platform.training.settings import PPOSettings
+from rec_platform.training.settings.resources import Resources
 from rec_platform.training.world import build_world
 
 SIMULATOR = InterestEvolutionConfig(slate_size=3, num_candidates=10)
@@ -68,7 +69,7 @@ def main() -> None:
     torch.set_num_threads(1)
     experiment = columnar_experiment(arguments.env_runners)
     register_env("users", users_creator(lambda: InterestEvolution(SIMULATOR)))
-    with ray_session(experiment.resources):
+    with ray_session(Resources(env_runners=3 * arguments.env_runners)):
         contestants = [
             Contestant("columnar_ppo", build_algorithm(experiment, build_world(experiment, Path()))),
             Contestant("stock_ppo", stock_algorithm(experiment, STOCK_ENVIRONMENTS, gym.VectorizeMode.SYNC)),

@@ -145,17 +145,16 @@ def _check(experiment: Experiment) -> None:
         raise InputError("policy.head", "'trade_off' needs a learned simulator", "use head: dot")
     if not learned and policy.warm_start == "log":
         raise InputError("policy.warm_start", "there is no log in this simulator", "use warm_start: none")
-    if policy.head == "trade_off" and policy.candidate_set:
-        raise InputError("policy.candidate_set", "needs head: dot", "leave it out")
-    if policy.tune_diversity and (policy.head != "trade_off" or algorithm.kind != "ppo"):
-        raise InputError("policy.tune_diversity", "needs head: trade_off and the algorithm ppo", "leave it out")
+    if policy.tune_diversity and (policy.head != "trade_off" or algorithm.explores_by != "temperature"):
+        problem = "needs head: trade_off and an actor (ppo, appo, reinforce)"
+        raise InputError("policy.tune_diversity", problem, "leave it out")
     if policy.head == "trade_off" and policy.warm_start == "none":
         raise InputError("policy.warm_start", "head 'trade_off' weighs a relevance fitted to the log", "set it to log")
     if (policy.warm_start == "run") != (policy.start_from is not None):
         fix = "name the run in policy.start_from, and only with policy.warm_start: run"
         raise InputError("policy.start_from", f"{policy.start_from} with warm_start {policy.warm_start}", fix)
-    if policy.head == "trade_off" and policy.candidate_set:
-        raise InputError("policy.candidate_set", "needs head: dot", "leave it out")
+    if policy.start_from == experiment.name:
+        raise InputError("policy.start_from", f"'{policy.start_from}' is this run's own name", "give it another name")
     if policy.tune_diversity and policy.warm_start == "run":
         raise InputError("policy.tune_diversity", "the earlier run has its weight of likeness already", "leave it out")
     if algorithm.offline:

@@ -37,7 +37,6 @@ class _Graph(nn.Module):
             "history": history,
             "history_feedback": history_feedback,
             "context": context,
-            "candidates": candidates,
         }
         at = candidates.clamp(min=0).long()
         if self.whole and not self.network.by_candidates:

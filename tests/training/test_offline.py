@@ -95,10 +95,11 @@ def test_to_the_last_bit(ray_cluster: None, log: Path, tmp_path: Path, kind: str
     assert untimed(other.curve) != untimed(whole.curve)
 
 
-@pytest.mark.parametrize("kind", ["marwil", "iql"])
-def test_with_learners_of_their_own(ray_cluster: None, log: Path, tmp_path: Path, kind: str) -> None:
-    training = course(experiment_of(log, kind, "resources.learners=1"), tmp_path / "run")
-    assert training.curve[-1].done == 23
+def test_with_a_learner_of_its_own(ray_cluster: None, log: Path, tmp_path: Path) -> None:
+    here = course(experiment_of(log, "marwil"), tmp_path / "here")
+    there = course(experiment_of(log, "marwil", "resources.learners=1"), tmp_path / "there")
+    assert there.curve[-1].done == 23
+    assert there.curve[-1].losses == pytest.approx(here.curve[-1].losses, rel=1e-4)
 
 
 def test_no_user_is_made(ray_cluster: None, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,6 +220,7 @@ def test_runs_that_cannot_be_started_from(ray_cluster: None, log: Path, tmp_path
         (["simulator={kind: learned, choice: each}"], "simulator.choice"),
         (["policy.warm_start=run"], "policy.start_from"),
         (["policy.start_from=earlier"], "policy.start_from"),
+        (["policy.warm_start=run", "policy.start_from=small"], "policy.start_from"),
         (["policy.warm_start=run", "policy.start_from=../earlier"], "policy.start_from"),
         (["algorithm.expectile=1"], "algorithm.expectile"),
         (["stop.gradient_steps=0"], "stop.gradient_steps"),
@@ -264,3 +266,38 @@ def test_what_the_log_says_is_all_that_is_learned_from(log: Path, tmp_path: Path
     assert world.logged.positions.shape[1] == world.train.spec.slate_size
     online = override(BASE, [f"data.dataset={log}", "algorithm={kind: slateq}", "stop={env_steps: 5}"])
     assert build_world(build_experiment(online), tmp_path).logged is None
+
+
+FITTED = [
+    "simulator={kind: learned, slate_size: 3, history_length: 10, min_history: 2, leave: {kind: patience}}",
+    "simulator.response={epochs: 1, max_examples: 2000}",
+]
+
+
+def test_a_learned_world_gives_its_training_users_log(log: Path, tmp_path: Path) -> None:
+    """The users whose log the judging simulator is fitted to are nowhere in what is learned from."""
+    experiment = experiment_of(log, "iql", *FITTED)
+    world = build_world(experiment, tmp_path)
+    assert world.logged is not None
+    assert world.histories is not None
+    assert world.logged.histories.user_ids == world.histories.user_ids
+    decisions = Dataset.open(log).decisions
+    assert decisions is not None
+    whose = np.array(decisions["user_id"].to_pylist())
+    assert len(world.logged) == np.isin(whose, world.histories.user_ids).sum() < len(whose)
+    assert build_world(experiment_of(log, "iql", *FITTED), tmp_path).logged is not None
+    with pytest.raises(InputError, match=r"simulator.sessions: .*days_away"):
+        build_world(experiment_of(log, "iql", *FITTED, "simulator.sessions={per_user: 2}"), tmp_path)
+
+
+def test_pessimism_lowers_what_training_users_pay(log: Path, tmp_path: Path) -> None:
+    """And not what users of the judging simulator do."""
+    rewards = {}
+    for pessimism in (0.0, 2.0):
+        world = build_world(experiment_of(log, "bc", *FITTED, f"simulator.pessimism={pessimism}"), tmp_path)
+        for name, simulator in (("train", world.train), ("evaluation", world.evaluation)):
+            users = simulator.users(200, seed=1)
+            slate = np.argsort(~users.observation.available, axis=1, kind="stable")[:, :3].astype(np.int32)
+            rewards[name, pessimism] = users.step(slate).reward
+    assert (rewards["train", 2.0] < rewards["train", 0.0]).all()
+    np.testing.assert_array_equal(rewards["evaluation", 2.0], rewards["evaluation", 0.0])

@@ -39,7 +39,6 @@ class NetworkConfig(BaseModel):
         hidden: widths of the layers between state and head.
         embedding: width d of item vectors and queries.
         item_ids: learn a vector for each item beside its content features.
-        candidate_set: the state also sees the candidates as a whole, by attention (head ``dot``).
         window: history entries that count as "consumed last" (head ``trade_off``).
         inverse_temperature: initial sharpness of the slate distribution (head ``trade_off``).
         diversity: initial weight of likeness (head ``trade_off``).
@@ -52,7 +51,6 @@ class NetworkConfig(BaseModel):
     hidden: list[Width] = Field(default_factory=lambda: [64, 64])
     embedding: int = Field(default=32, ge=1, le=1024)
     item_ids: bool = True
-    candidate_set: bool = False
     window: int = Field(default=10, ge=1)
     inverse_temperature: float = Field(default=6.0, gt=0)
     diversity: float = Field(default=1.0, gt=0)

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rec_platform.policies.networks.candidate_set import CandidateSet
 from rec_platform.policies.networks.config import NetworkConfig, StateSizes
 from rec_platform.policies.networks.dot import (
     DotNetwork,
@@ -62,16 +61,13 @@ class Features(nn.Module):
         else:
             self.vectors = ItemVectors(item_features, config.embedding, item_ids=config.item_ids)
             self.state = StateEncoder(config, sizes)
-            self.offer = CandidateSet(self.state.size, config.embedding) if config.candidate_set else None
-            self.size = self.rich_size = self.state.size + (self.offer.size if self.offer else 0)
+            self.size = self.rich_size = self.state.size
 
     def forward(self, obs: dict[str, Tensor], items: Tensor | None = None) -> Inputs:
         """For all N items, or for only some ``items`` int64 [B, k]."""
         if not self.trade_off:
             lookup = ItemLookup(self.vectors, vectors_needed(obs, items))
             state = self.state(obs, lookup)
-            if self.offer is not None:
-                state = torch.cat([state, self.offer(state, obs, lookup)], dim=1)
             return Inputs(state, state, lookup.all() if items is None else lookup.at(items), None)
         with torch.no_grad():
             history, feedback = obs["history"][:, -self.window :].long(), obs["history_feedback"][:, -self.window :]

@@ -33,7 +33,8 @@ class IQLModule(SlateQModule):
         values, masses, null_value, null_mass, state_value = network.parts(network.features(batch, items), items)
         with torch.no_grad():
             slots = torch.arange(items.shape[1], device=items.device).expand_as(items)
-            slate_value = value_of(*self.target(batch, items), slots)
+            slow_values, slow_masses, slow_null_value, slow_null_mass = self.target(batch, items)
+            slate_value = value_of(slow_values, slow_masses, slow_null_value, slow_null_mass, slots)
             next_value = network.state_value(following(batch))
         return {
             "values": torch.cat([values, null_value.unsqueeze(1)], dim=1),

@@ -45,7 +45,7 @@ class ReinforceModule(RecommenderModule):
     def train_on(self, batch: Rows) -> dict[str, Tensor]:
         """Logits of π and β [B, M], `UNAVAILABLE` where there is no candidate, and V(s) [B]."""
         candidates = Candidates.of(batch, self.num_items)
-        policy, behaviour, values = self.network(batch, candidates.asked)
+        policy, behaviour, values = self.network.with_behaviour(batch, candidates.asked)
         return {
             "logits": candidates.pick(policy, UNAVAILABLE),
             "behaviour": candidates.pick(behaviour, UNAVAILABLE),

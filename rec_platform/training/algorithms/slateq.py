@@ -41,6 +41,9 @@ from rec_platform.types import Float32, Observation
 
 ACTIONS = RLlibColumns.ACTIONS
 
+FEW_ITEMS = 16
+"""Up to so many items a slot, products with all and picking cost less than gathering vectors and their gradients."""
+
 
 class SlateQModule(RecommenderModule):
     """Item-wise values, a choice model, and a slow copy of both for targets."""
@@ -56,7 +59,10 @@ class SlateQModule(RecommenderModule):
     def train_on(self, batch: Rows) -> dict[str, Tensor]:
         """Of the slate that was shown only: values and masses [B, k + 1], nothing chosen last."""
         items = shown_items(batch, batch[ACTIONS])
-        values, masses, null_value, null_mass = self.network(batch, items)
+        few = self.num_items <= FEW_ITEMS * items.shape[1] and not self.network.features.trade_off
+        values, masses, null_value, null_mass = self.network(batch, None if few else items)
+        if few:
+            values, masses = values.gather(1, items), masses.gather(1, items)
         return {
             "values": torch.cat([values, null_value.unsqueeze(1)], dim=1),
             "masses": torch.cat([masses, null_mass.unsqueeze(1)], dim=1),

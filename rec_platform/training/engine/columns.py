@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from rec_platform.policies.networks.candidate_network import CandidateNetwork
-from rec_platform.policies.networks.candidate_set import unpack
 from rec_platform.policies.policy import Scores
 from rec_platform.types import Observation
 
@@ -111,3 +110,10 @@ def candidate_scores(network: CandidateNetwork, observation: Observation, num_it
     batch = to_tensors(observation)
     parts = Candidates.of(batch, num_items).scores(network, batch)
     return Scores(**{name: part.numpy() for name, part in zip(network.outputs, parts, strict=True)})
+
+
+def unpack(packed: Tensor, size: int) -> Tensor:
+    """Bits of `numpy.packbits` (most significant first) as bool [B, size]."""
+    shifts = torch.arange(7, -1, -1, device=packed.device, dtype=torch.uint8)
+    bits = (packed.to(torch.uint8).unsqueeze(-1) >> shifts) & 1
+    return bits.flatten(1)[:, :size].bool()

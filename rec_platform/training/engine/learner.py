@@ -45,6 +45,13 @@ class ColumnarLearner(TorchLearner):
         self._parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         if self.settings.has_target:
             self.recommender.make_target()
+            network, target = self.recommender.network, self.recommender.target
+            pairs = list(zip(target.parameters(), network.parameters(), strict=True))
+            self._slow = [slow for slow, p in pairs if p.requires_grad]
+            self._followed = [p for _, p in pairs if p.requires_grad]
+        module: Any = self.module[DEFAULT_MODULE_ID]
+        wrapped = module is not self.recommender  # to average gradients over learners
+        self._train_on = module.forward_train if wrapped else module.train_on
 
     @property
     def recommender(self) -> RecommenderModule:
@@ -83,15 +90,8 @@ class ColumnarLearner(TorchLearner):
     def after_step(self) -> None:
         """Called after every step of the optimiser: moves the slow copy, where there is one."""
         if self.settings.has_target:
-            module = self.recommender
             with torch.no_grad():
-                mine = [p for p in module.network.parameters() if p.requires_grad]
-                slow = [
-                    s
-                    for s, p in zip(module.target.parameters(), module.network.parameters(), strict=True)
-                    if p.requires_grad
-                ]
-                torch._foreach_lerp_(slow, mine, self.settings.polyak)
+                torch._foreach_lerp_(self._slow, self._followed, self.settings.polyak)
 
     def update(  # type: ignore[override]  # columns only
         self,
@@ -118,6 +118,7 @@ class ColumnarLearner(TorchLearner):
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate_at(self.progress) * group["rate"]
         columns = (training_data.batch if training_data is not None else batch)[DEFAULT_MODULE_ID]
+        self.recommender.train()
         rows = {name: self._to_device(array) for name, array in columns.items()}
         figures: dict[str, list[Tensor]] = {}
         errors: list[Tensor] = []
@@ -134,15 +135,21 @@ class ColumnarLearner(TorchLearner):
         return result
 
     def _minibatch(self, batch: Rows) -> dict[str, Tensor]:
-        out = self.module[DEFAULT_MODULE_ID].forward_train(batch)
-        loss, figures = self.loss(batch, out)
-        self.optimizer.zero_grad(set_to_none=True)
+        loss, figures = self.loss(batch, self._train_on(batch))
+        for parameter in self._parameters:
+            parameter.grad = None
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self._parameters, self.settings.gradient_clip)
+        self._clip_gradients()
         self.optimizer.step()
         self.minibatches += 1
         self.after_step()
         return {name: figure.detach() for name, figure in figures.items()}
+
+    def _clip_gradients(self) -> None:
+        """`torch.nn.utils.clip_grad_norm_`, without its sorting of the gradients by device at every step."""
+        gradients = [p.grad for p in self._parameters if p.grad is not None]
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        torch._foreach_mul_(gradients, (self.settings.gradient_clip / (norm + 1e-6)).clamp(max=1.0))
 
     def _to_device(self, array: np.ndarray | Tensor) -> Tensor:
         if isinstance(array, np.ndarray):
@@ -160,7 +167,7 @@ class ColumnarLearner(TorchLearner):
             order = torch.from_numpy(self.rng.permutation(count)).to(self._device)
             for start in range(0, count - size + 1, size):
                 pick = order[start : start + size]
-                yield {name: column[pick] for name, column in rows.items()}
+                yield {name: column.index_select(0, pick) for name, column in rows.items()}
 
     def get_columnar_state(self) -> dict[str, Any]:
         """Network, slow copy, optimiser and order of minibatches, as nested plain values and tensors."""

@@ -21,7 +21,8 @@ class OfflineConfig(ColumnarConfig):
         super().__init__(algo_class=algo_class or Offline)
         self._is_online = False
         # RLlib asks for spaces where there is no environment; nothing of ours looks at them.
-        self.observation_space = self.action_space = gym.spaces.Box(-np.inf, np.inf, (1,), np.float32)
+        anything: Any = gym.spaces.Box(-np.inf, np.inf, (1,), np.float32)
+        self.observation_space = self.action_space = anything
 
 
 class Offline(ColumnarAlgorithm):

@@ -52,7 +52,7 @@ class ColumnarReplay:
         if needed > there:
             raise InputError(
                 "algorithm.replay_capacity",
-                f"{self.capacity:,} rows of {row:,} bytes need {needed / 1e9:.1f} GB, the machine has {there / 1e9:.1f} GB",
+                f"{self.capacity:,} rows of {row:,} bytes need {needed / 1e9:.1f} GB, the machine has {there / 1e9:.1f}",
                 f"keep at most {int(0.5 * there / row):,} rows",
             )
 

@@ -23,10 +23,10 @@ CONTENT = np.random.default_rng(0).normal(size=(ITEMS, 4)).astype(np.float32)
 CONFIG = NetworkConfig(hidden=[8], embedding=5)
 
 
-def module_of(settings: OfflineSettings) -> Any:
+def module_of(settings: OfflineSettings, config: NetworkConfig = CONFIG) -> Any:
     """A module whose network is not at its start, and whose slow copy says something else."""
     recipe = RECIPES[settings.kind]
-    module = recipe.module(model_config=model_config(recipe.network, CONFIG, SIZES, CONTENT, settings, seed=1))
+    module = recipe.module(model_config=model_config(recipe.network, config, SIZES, CONTENT, settings, seed=1))
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
         for parameter in module.network.parameters():

@@ -171,7 +171,7 @@ def test_the_behaviours_likelihood_does_not_move_the_state() -> None:
         "history_feedback": torch.ones(4, 3),
         "context": torch.rand(4, 1),
     }
-    _, behaviour, _ = network(obs)
+    _, behaviour, _ = network.with_behaviour(obs)
     behaviour.logsumexp(1).sum().backward()
     moved = {name for name, parameter in network.named_parameters() if parameter.grad is not None}
     assert moved

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -19,10 +21,12 @@ from logged_batches import (
     slate_value_by_hand,
 )
 
+from rec_platform.policies.networks.config import NetworkConfig
 from rec_platform.policies.networks.constrained import available_items, supported
 from rec_platform.policies.samplers import Greedy, RatioOptimal
 from rec_platform.training.engine.columns import candidate_scores
-from rec_platform.training.settings import BCQSettings
+from rec_platform.training.settings import OFFLINE, BCQSettings
+from rec_platform.training.settings.offline import OfflineSettings
 
 
 @settings(max_examples=60, deadline=None)
@@ -114,3 +118,19 @@ def test_the_behaviour_model_is_fitted() -> None:
     assert any(p.grad is not None and p.grad.any() for p in module.network.behaviour.parameters())
     available = torch.from_numpy(available_of(batch))
     assert (out["behaviour"][~available] < -1e8).all()
+
+
+@pytest.mark.parametrize("settings", [kind() for kind in OFFLINE], ids=lambda settings: settings.kind)
+@pytest.mark.parametrize("head", ["dot", "trade_off"])
+def test_every_algorithm_with_every_head(settings: OfflineSettings, head: Any) -> None:
+    """All that is trained gets a gradient, but the critic of behaviour cloning."""
+    module = module_of(settings, NetworkConfig(head=head, hidden=[8], embedding=5))
+    batch, learner = logged_batch(30), learner_of(settings)
+    learner.norm = 1.0
+    loss, figures = learner.loss(batch, module.train_on(batch))
+    loss.backward()
+    assert all(torch.isfinite(figure) for figure in figures.values())
+    trained = [name for name, p in module.network.named_parameters() if p.requires_grad and p.grad is not None]
+    wanted = [name for name, p in module.network.named_parameters() if p.requires_grad]
+    missing = set(wanted) - set(trained)
+    assert all(name.startswith("critic.") and settings.kind == "bc" for name in missing)
