@@ -93,9 +93,9 @@ HEAD = """# Results
 
 Every algorithm on every environment, over several training seeds, judged on the same 5,000 fresh users served greedily
 (and, where it differs, as it would be served while exploring: `…_exploring`). ± is the standard error over training
-seeds; for policies that are not trained it is 0 by construction, and the error over users stands in "ahead of". CPU-seconds count
-sampling, learning and judging, on two shared cores without a GPU. `make results` makes this page; a run is one JSON file,
-and only what is missing is run.
+seeds; policies that are not trained have none, and the error over users stands in "ahead of". CPU-seconds are those of
+the whole training, judging included, on two shared cores without a GPU. `make results` makes this page: a run is one
+JSON file, and only what is missing is run.
 """
 
 

@@ -21,7 +21,7 @@ BASE: dict[str, Any] = {
     "stop": {"env_steps": 1536},
 }
 ON_POLICY = {"minibatch": 64, "fragment": 8, "epochs": 2, "value_scale": 50}
-OFF_POLICY = {"minibatch": 64, "fragment": 8, "n_step": 3, "learning_starts": 300, "replay_capacity": 1000}
+OFF_POLICY = {"steps_per_update": 32, "minibatch": 64, "fragment": 8, "n_step": 3, "learning_starts": 300, "replay_capacity": 1000}
 SMALL: dict[str, dict[str, Any]] = {
     "ppo": BASE | {"algorithm": {"kind": "ppo", **ON_POLICY}},
     "appo": BASE
@@ -37,6 +37,7 @@ SMALL: dict[str, dict[str, Any]] = {
             "minibatch": 64,
             "fragment": 8,
             "learning_starts": 100,
+            "steps_per_update": 48,  # leaves a remainder to be carried on
             "replay_capacity": 1000,
         }
     },

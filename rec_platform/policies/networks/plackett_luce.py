@@ -16,10 +16,13 @@ def slate_log_prob(logits: Tensor, positions: Tensor) -> Tensor:
         positions: int64 [B, k], distinct in a row.
     """
     slate = logits.gather(1, positions)
-    rest = torch.logsumexp(logits.scatter(1, positions, -torch.inf), dim=1, keepdim=True)
-    rest = rest.clamp(min=UNAVAILABLE)  # a slate of every candidate leaves nothing
-    tail = torch.logcumsumexp(torch.cat([rest, slate.flip(1)], dim=1), dim=1)[:, 1:].flip(1)
-    return slate - tail
+    rest = torch.logsumexp(logits.scatter(1, positions, -torch.inf), dim=1)
+    tail = rest.clamp(min=UNAVAILABLE)  # a slate of every candidate leaves nothing
+    tails = []
+    for slot in range(slate.shape[1] - 1, -1, -1):  # `logcumsumexp` takes 3 times as long, most of it backwards
+        tail = torch.logaddexp(tail, slate[:, slot])
+        tails.append(tail)
+    return slate - torch.stack(tails[::-1], dim=1)
 
 
 def first_slot_entropy(logits: Tensor) -> Tensor:

@@ -30,6 +30,8 @@ class OffPolicy(ColumnarAlgorithm):
         else:
             self.replay = ColumnarReplay(settings.replay_capacity, self.config.seed)
 
+        self._owed = 0.0  # minibatches
+
     def training_step(self) -> None:
         settings: ReplaySettings = self.settings
         explore = exploration(self.progress, settings.epsilon_end, settings.epsilon_fraction)
@@ -40,7 +42,11 @@ class OffPolicy(ColumnarAlgorithm):
                 rows += len(next(iter(sample.columns.values())))
         if len(self.replay) < settings.learning_starts or not rows:
             return
-        updates = max(1, round(settings.updates_per_step * rows / self.config.num_envs_per_env_runner))
+        self._owed += rows / settings.steps_per_update
+        updates = int(self._owed)
+        self._owed -= updates
+        if not updates:
+            return
         with self.clock("replay"):
             columns = self._draw(updates * settings.minibatch)
         index = columns.pop(INDEX, None)
@@ -59,11 +65,12 @@ class OffPolicy(ColumnarAlgorithm):
         return super().memory() | {"replay": self.replay.full_bytes / 1e6}
 
     def get_run_state(self) -> dict[str, Any]:
-        return super().get_run_state() | {"replay": self.replay.get_state()}
+        return super().get_run_state() | {"replay": self.replay.get_state(), "owed": self._owed}
 
     def set_run_state(self, state: dict[str, Any]) -> None:
         super().set_run_state(state)
         self.replay.set_state(state["replay"])
+        self._owed = float(state["owed"])
 
 
 def exploration(progress: float, end: float, fraction: float) -> float:

@@ -69,7 +69,7 @@ class ReplaySettings(AlgorithmSettings):
 
     Attributes:
         fragment: slates a user between two updates.
-        updates_per_step: minibatches a step of all of one runner's users.
+        steps_per_update: simulated slates for each minibatch.
         epsilon_end: exploration at the end.
         epsilon_fraction: share of all steps over which it falls from 1.
         replay_capacity: rows kept.
@@ -80,7 +80,7 @@ class ReplaySettings(AlgorithmSettings):
 
     gradient_clip: float = Field(default=10.0, gt=0)
     fragment: int = Field(default=16, ge=1)
-    updates_per_step: float = Field(default=1.0, gt=0)
+    steps_per_update: float = Field(default=64, gt=0)
     epsilon_end: float = Field(default=0.05, ge=0, le=1)
     epsilon_fraction: float = Field(default=0.4, gt=0, le=1)
     replay_capacity: int = Field(default=100_000, ge=1)
