@@ -47,8 +47,8 @@ def rollout_table(rollouts: dict[str, Rollout], title: str) -> Table:
 
 
 @contextmanager
-def training_bar(total: int, label: str) -> Iterator[Any]:
-    """A bar for environment steps; yields a function that takes each `training.trainer.Progress`."""
+def training_bar(label: str) -> Iterator[Any]:
+    """A bar of what ends training; yields a function that takes each `training.progress.Progress`."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
@@ -57,10 +57,11 @@ def training_bar(total: int, label: str) -> Iterator[Any]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(label, total=total, figures="")
+        task = bar.add_task(label, total=None, figures="")
 
         def update(line: Any) -> None:
-            figures = f"return {line.episode_return:8.2f}  {line.steps_per_second:,.0f} steps/s"
-            bar.update(task, completed=min(line.env_steps, total), figures=figures)
+            known = f"return {line.episode_return:8.2f}  " if math.isfinite(line.episode_return) else ""
+            figures = f"{known}{line.steps_per_second:,.0f} steps/s"
+            bar.update(task, completed=min(line.done, line.total), total=line.total, figures=figures)
 
         yield update

@@ -128,7 +128,7 @@ def _train(experiments: list[Any], where: Path) -> list[Any]:
 
     runs: list[Any] = []
     for experiment in experiments:
-        with training_bar(experiment.stop.env_steps, experiment.algorithm.kind) as bar:
+        with training_bar(experiment.algorithm.kind) as bar:
             run = run_experiment(
                 experiment,
                 where,

@@ -30,7 +30,7 @@ def train(
     from rec_platform.evaluation.report import write_report
     from rec_platform.training.run import run_experiment
 
-    with training_bar(checked.stop.env_steps, checked.name) as bar:
+    with training_bar(checked.name) as bar:
         run = run_experiment(
             checked, where, resume=resume, on_phase=lambda words: console.print(f"· {words}"), on_progress=bar
         )
@@ -43,6 +43,7 @@ def train(
             {
                 "model": f"{checked.name}@{run.version}",
                 "env_steps": run.env_steps,
+                "gradient_steps": last.gradient_steps,
                 "cpu_seconds": last.cpu_seconds,
                 "wall_seconds": last.wall_seconds,
                 "evaluation": evaluation_json(run),
@@ -51,8 +52,8 @@ def train(
         return
     stdout.print(rollout_table(run.rollouts, f"{checked.evaluation.users} fresh users"))
     stdout.print(
-        f"registered as [bold]{checked.name}@{run.version}[/] after {run.env_steps:,} slates, "
-        f"{last.cpu_seconds:.0f} CPU-seconds"
+        f"registered as [bold]{checked.name}@{run.version}[/] after {run.env_steps:,} slates and "
+        f"{last.gradient_steps:,} gradient steps, {last.cpu_seconds:.0f} CPU-seconds"
     )
 
 

@@ -15,9 +15,9 @@ from rec_platform.config import choose, override, parse, read_yaml
 from rec_platform.errors import InputError
 from rec_platform.policies.networks.config import NetworkConfig
 from rec_platform.simulation.simulators import SIMULATORS
+from rec_platform.training.checks import check_experiment
 from rec_platform.training.settings import ALGORITHMS
-from rec_platform.training.settings.base import AlgorithmSettings, OnPolicySettings, ReplaySettings
-from rec_platform.training.settings.offline import OfflineValueSettings
+from rec_platform.training.settings.base import AlgorithmSettings
 from rec_platform.training.settings.resources import Resources, Stop
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
@@ -131,69 +131,5 @@ def build_experiment(content: dict[str, Any]) -> Experiment:
     if "policy" in content:
         content["policy"] = parse(PolicySection, content["policy"], "policy")
     experiment = parse(Experiment, content, "")
-    _check(experiment)
+    check_experiment(experiment)
     return experiment
-
-
-def _check(experiment: Experiment) -> None:
-    """What no section can check alone."""
-    policy, algorithm, resources = experiment.policy, experiment.algorithm, experiment.resources
-    learned = experiment.simulator_kind == "learned"
-    if learned and experiment.data.dataset is None:
-        raise InputError("data.dataset", "is missing", "a learned simulator is fitted to a dataset folder: name one")
-    if not learned and policy.head == "trade_off":
-        raise InputError("policy.head", "'trade_off' needs a learned simulator", "use head: dot")
-    if not learned and policy.warm_start == "log":
-        raise InputError("policy.warm_start", "there is no log in this simulator", "use warm_start: none")
-    if policy.tune_diversity and (policy.head != "trade_off" or algorithm.explores_by != "temperature"):
-        problem = "needs head: trade_off and an actor (ppo, appo, reinforce)"
-        raise InputError("policy.tune_diversity", problem, "leave it out")
-    if policy.head == "trade_off" and policy.warm_start == "none":
-        raise InputError("policy.warm_start", "head 'trade_off' weighs a relevance fitted to the log", "set it to log")
-    if (policy.warm_start == "run") != (policy.start_from is not None):
-        fix = "name the run in policy.start_from, and only with policy.warm_start: run"
-        raise InputError("policy.start_from", f"{policy.start_from} with warm_start {policy.warm_start}", fix)
-    if policy.start_from == experiment.name:
-        raise InputError("policy.start_from", f"'{policy.start_from}' is this run's own name", "give it another name")
-    if policy.tune_diversity and policy.warm_start == "run":
-        raise InputError("policy.tune_diversity", "the earlier run has its weight of likeness already", "leave it out")
-    if algorithm.offline:
-        _check_offline(experiment)
-    if isinstance(algorithm, OnPolicySettings):
-        rows = resources.users_per_runner * max(resources.env_runners, 1) * algorithm.fragment
-        if algorithm.minibatch > rows:
-            raise InputError("algorithm.minibatch", f"{algorithm.minibatch} is above the {rows} rows of an iteration")
-    if isinstance(algorithm, ReplaySettings):
-        for name in ("minibatch", "learning_starts"):
-            rows, capacity = getattr(algorithm, name), algorithm.replay_capacity
-            if rows > capacity:
-                raise InputError(f"algorithm.{name}", f"{rows} rows are above the replay_capacity of {capacity}")
-    if resources.learners and algorithm.minibatch < resources.learners:
-        raise InputError("algorithm.minibatch", f"{algorithm.minibatch} rows do not feed {resources.learners} learners")
-    if experiment.stop.patience and not experiment.evaluation.judgements:
-        raise InputError("stop.patience", "waits for judgements and there are none", "set evaluation.judgements")
-    if experiment.stop.target_return is not None and not experiment.evaluation.judgements:
-        raise InputError("stop.target_return", "is seen by judgements and there are none", "set evaluation.judgements")
-    if algorithm.explores_by == "epsilon" and policy.exploration > 1:
-        raise InputError("policy.exploration", f"{policy.exploration} is no probability", "choose 0 to 1")
-
-
-def _check_offline(experiment: Experiment) -> None:
-    """Offline algorithms: from the decisions of a log alone, to be judged where the log's users are."""
-    simulator, algorithm, kind = experiment.simulator, experiment.algorithm, experiment.algorithm.kind
-    if experiment.simulator_kind not in ("learned", "marketplace"):
-        problem = f"{kind} learns from a log, and '{experiment.simulator_kind}' has none"
-        raise InputError("simulator.kind", problem, "use marketplace (of a generated dataset) or learned")
-    if experiment.data.dataset is None:
-        raise InputError(
-            "data.dataset", "is missing", f"{kind} learns from the decisions of a log: name a dataset folder"
-        )
-    if experiment.simulator_kind == "marketplace" and experiment.evaluation.judgements:
-        problem = "a network chosen by the true users has not been learned from the log alone"
-        raise InputError("evaluation.judgements", problem, "set it to 0, or judge in a learned simulator")
-    if getattr(simulator, "num_candidates", None) is not None and experiment.simulator_kind == "learned":
-        raise InputError("simulator.num_candidates", f"{kind} chooses from the whole catalogue", "leave it out")
-    if isinstance(algorithm, OfflineValueSettings) and getattr(simulator, "choice", "one") != "one":
-        raise InputError("simulator.choice", f"{kind} values slates of which one item is consumed", "use choice: one")
-    if experiment.resources.env_runners:
-        raise InputError("resources.env_runners", f"{kind} samples no users", "leave it out")

@@ -104,7 +104,11 @@ def register(experiment: Experiment, world: World, trained: Trained, home: Path,
             dataset=world.dataset,
             seed=experiment.seed,
             metrics=_metrics(rollouts),
-            lineage={"run": experiment.name, "env_steps": trained.curve[-1].env_steps if trained.curve else 0},
+            lineage={
+                "run": experiment.name,
+                "env_steps": trained.curve[-1].env_steps if trained.curve else 0,
+                "gradient_steps": trained.curve[-1].gradient_steps if trained.curve else 0,
+            },
         )
 
     return ModelRegistry(home).register(experiment.name, write)

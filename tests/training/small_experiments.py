@@ -21,7 +21,14 @@ BASE: dict[str, Any] = {
     "stop": {"env_steps": 1536},
 }
 ON_POLICY = {"minibatch": 64, "fragment": 8, "epochs": 2, "value_scale": 50}
-OFF_POLICY = {"steps_per_update": 32, "minibatch": 64, "fragment": 8, "n_step": 3, "learning_starts": 300, "replay_capacity": 1000}
+OFF_POLICY = {
+    "steps_per_update": 32,
+    "minibatch": 64,
+    "fragment": 8,
+    "n_step": 3,
+    "learning_starts": 300,
+    "replay_capacity": 1000,
+}
 SMALL: dict[str, dict[str, Any]] = {
     "ppo": BASE | {"algorithm": {"kind": "ppo", **ON_POLICY}},
     "appo": BASE

@@ -11,7 +11,6 @@ from rec_platform.policies.networks.config import NetworkConfig, StateSizes
 from rec_platform.policies.networks.dot import layers, product
 from rec_platform.policies.networks.features import Boredom, Features, Inputs
 
-
 SHARPNESS = 2.0
 """Logits must be able to grow in the few thousand steps that training has."""
 

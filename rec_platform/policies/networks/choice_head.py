@@ -17,7 +17,7 @@ HIDDEN = 64
 
 
 class ChoiceHead(nn.Module):
-    """mass(s, i) = softplus(16 · (query(s) · vector_i + bias_i) + .54), and the null item's from the same query network.
+    """mass(s, i) = softplus(16 · (query(s) · vector_i + bias_i) + .54), and the null item's by the same query.
 
     It has item vectors of its own, because what attracts is not what is worth much, and a linear way past the hidden
     layer, because attraction is often a plain product of a user's and an item's features.

@@ -50,9 +50,10 @@ class ColumnarReplay:
         row = sum(column.nbytes // max(len(column), 1) for column in columns.values())
         needed, there = self.capacity * row, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         if needed > there:
+            size = f"{needed / 1e9:.1f} GB, the machine has {there / 1e9:.1f}"
             raise InputError(
                 "algorithm.replay_capacity",
-                f"{self.capacity:,} rows of {row:,} bytes need {needed / 1e9:.1f} GB, the machine has {there / 1e9:.1f}",
+                f"{self.capacity:,} rows of {row:,} bytes need {size}",
                 f"keep at most {int(0.5 * there / row):,} rows",
             )
 

@@ -18,6 +18,8 @@ class AlgorithmSettings(BaseModel):
         offline: it learns from logged decisions, without simulated users.
         explores_by: what `policy.exploration` of the served policy is: a ``temperature``, or the ``epsilon`` of
             uniformly random slates.
+        heads: of the policy's network that it can train.
+        single_choice: it needs users who consume at most one item of a slate.
         learning_rate: at the start.
         learning_rate_end: share of it that is left at the last step; it falls linearly.
         gamma: discount of rewards, in [0, 1]; sessions end, so 1 is allowed.
@@ -31,6 +33,8 @@ class AlgorithmSettings(BaseModel):
     has_target: ClassVar[bool] = False
     offline: ClassVar[bool] = False
     explores_by: ClassVar[Literal["temperature", "epsilon"]] = "temperature"
+    heads: ClassVar[tuple[str, ...]] = ("dot", "trade_off")
+    single_choice: ClassVar[bool] = False
 
     learning_rate: float = Field(default=1e-3, gt=0)
     learning_rate_end: float = Field(default=0.02, ge=0, le=1)

@@ -38,6 +38,7 @@ class SACSettings(ProtoActionSettings):
     """
 
     kind: ClassVar[str] = "sac"
+    heads: ClassVar[tuple[str, ...]] = ("dot",)
 
     temperature: float = Field(default=0.01, gt=0)
     learn_temperature: bool = True
@@ -58,6 +59,7 @@ class TD3Settings(ProtoActionSettings):
     """
 
     kind: ClassVar[str] = "td3"
+    heads: ClassVar[tuple[str, ...]] = ("dot",)
 
     spread: float = Field(default=0.1, ge=0)
     target_noise: float = Field(default=0.2, ge=0)
@@ -74,6 +76,7 @@ class LIRDSettings(OffPolicySettings):
     """
 
     kind: ClassVar[str] = "lird"
+    heads: ClassVar[tuple[str, ...]] = ("dot",)
 
     spread: float = Field(default=0.1, ge=0)
     actor_rate: float = Field(default=1.0, gt=0)

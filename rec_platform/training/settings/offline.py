@@ -71,6 +71,8 @@ class OfflineValueSettings(OfflineSettings):
         choice_rate: the choice model's learning rate, as a multiple of ``learning_rate``.
     """
 
+    single_choice: ClassVar[bool] = True
+
     has_target: ClassVar[bool] = True
     explores_by: ClassVar[Literal["temperature", "epsilon"]] = "epsilon"
     learns_from: ClassVar[LearnsFrom] = "transitions"

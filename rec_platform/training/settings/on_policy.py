@@ -80,6 +80,7 @@ class ReinforceSettings(ReplaySettings):
     """
 
     kind: ClassVar[str] = "reinforce"
+    single_choice: ClassVar[bool] = True
 
     top_k: bool = True
     ratio_cap: float = Field(default=20.0, gt=0)

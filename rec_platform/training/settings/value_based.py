@@ -23,6 +23,7 @@ class SlateQSettings(OffPolicySettings):
     """
 
     kind: ClassVar[str] = "slateq"
+    single_choice: ClassVar[bool] = True
 
     target: Literal["optimal", "greedy", "top_k", "sarsa"] = "optimal"
     serving: SlateMethod = "optimal"
