@@ -20,7 +20,7 @@ import hashlib
 import json
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,14 @@ from rec_platform.training.world import World, build_world
 
 ROOT = Path(__file__).parent.parent
 SEEDS = (1, 2, 3, 4, 5)
-ENVIRONMENTS = ("interest_evolution", "interest_exploration", "long_term_satisfaction", "ml100k", "online_retail")
+ENVIRONMENTS = (
+    "interest_evolution",
+    "interest_exploration",
+    "long_term_satisfaction",
+    "long_term_satisfaction_strong",
+    "ml100k",
+    "online_retail",
+)
 LOGS = {"ml100k": "movielens-100k", "online_retail": "online-retail"}
 USERS, USERS_SEED = 5_000, 12_345
 
@@ -73,15 +80,16 @@ def main() -> None:
 
 def experiment_files(only: list[str]) -> list[Path]:
     """The YAML files of the environments, those of one environment together."""
-    found = [
-        path for name in ENVIRONMENTS for path in sorted((ROOT / "experiments").glob(f"{name}*_*.yaml"))
-    ]  # fmt: skip
+    files = sorted((ROOT / "experiments").glob("*.yaml"))
+    found = [path for name in ENVIRONMENTS for path in files if parts_of(path.stem)[0] == name]
     return [path for path in found if not only or path.stem in only]
 
 
-def environment_of(name: str) -> str:
-    """The environment's part of an experiment's name: all but the algorithm."""
-    return name.rpartition("_")[0]
+def parts_of(name: str) -> tuple[str, str]:
+    """Environment and algorithm of an experiment's name; both empty for other experiments."""
+    known = [environment for environment in ENVIRONMENTS if name.startswith(environment + "_")]
+    environment = max(known, key=len, default="")
+    return environment, name.removeprefix(environment + "_") if environment else ""
 
 
 def run_or_skip(path: Path, seed: int, home: Path, sources: dict[str, Path | None]) -> None:
@@ -147,20 +155,20 @@ def run(experiment: Experiment, home: Path, name: str) -> dict[str, Any]:
     world = build_world(experiment, home / "simulators")
     trained = train(experiment, world, home / "results" / name / "run")
     others = baselines(world, trained.relevance.scorer if trained.relevance else None, trained.tuning)
-    policies = [*others, *best_known(world.evaluation), trained.greedy]
+    environment, algorithm = parts_of(name)
+    policies = [*others, *best_known(world.evaluation), replace(trained.greedy, name=algorithm)]
     if trained.policy.sampler is not trained.greedy.sampler:
-        policies.append(trained.policy)
-    kind = trained.greedy.name
-    judged = {"evaluation": judge(policies, world.evaluation).to_dict(kind)}
+        policies.append(replace(trained.policy, name=f"{algorithm}_exploring"))
+    judged = {"evaluation": judge(policies, world.evaluation).to_dict(algorithm)}
     variants = world.evaluation.variants()
     if "second_rule" in variants:
-        judged["second_rule"] = judge(policies, variants["second_rule"]).to_dict(kind)
-        judged["null"] = null_test(experiment, world, home / "results" / name / "null")
+        judged["second_rule"] = judge(policies, variants["second_rule"]).to_dict(algorithm)
+        judged["null"] = null_test(experiment, world, algorithm, home / "results" / name / "null")
     last = trained.curve[-1]
     return {
         "name": name,
-        "environment": environment_of(name),
-        "algorithm": kind,
+        "environment": environment,
+        "algorithm": algorithm,
         "seed": experiment.seed,
         "env_steps": last.env_steps,
         "gradient_steps": last.gradient_steps,
@@ -178,14 +186,15 @@ def judge(policies: list[Policy], simulator: Simulator) -> Judged:
     return Judged({policy.name: rollout(policy, simulator, users=USERS, seed=USERS_SEED) for policy in policies})
 
 
-def null_test(experiment: Experiment, world: World, folder: Path) -> dict[str, Any]:
+def null_test(experiment: Experiment, world: World, algorithm: str, folder: Path) -> dict[str, Any]:
     """The same training where nothing is to be gained from far sight: boredom off, in training and in judging."""
     bare = World(
         **{**vars(world), "train": world.train.variants()["null"], "evaluation": world.evaluation.variants()["null"]}
     )
     trained = train(experiment, bare, folder)
     assert trained.relevance is not None
-    return judge([trained.relevance, trained.greedy], bare.evaluation).to_dict(trained.greedy.name)
+    policies = [trained.relevance, replace(trained.greedy, name=algorithm)]
+    return judge(policies, bare.evaluation).to_dict(algorithm)
 
 
 def curve(trained: Trained) -> list[tuple[int, float]]:

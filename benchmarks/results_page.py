@@ -22,7 +22,7 @@ PUBLISHED: dict[str, list[tuple[str, str]]] = {
     ],
     "interest_exploration": [("RecSim's random, prior; oracle that knows the user's type", "23.1, 31.0; 31.36")],
     "long_term_satisfaction": [("exact optimum by dynamic programming; always kale", "1534.8; 1519.6")],
-    "long_term_satisfaction_1": [("exact optimum by dynamic programming; always kale", "4099.5; 4040.4")],
+    "long_term_satisfaction_strong": [("exact optimum by dynamic programming; always kale", "4099.5; 4040.4")],
 }
 TITLES = {"evaluation": "", "second_rule": "second leave rule", "null": "boredom off"}
 Run = dict[str, Any]
@@ -50,7 +50,7 @@ class Mean:
 def rows_of(runs: list[Run], environments: Sequence[str]) -> list[dict[str, Any]]:
     """One flat row an environment, judging simulator and policy."""
     rows = []
-    for environment in sorted({run["environment"] for run in runs}, key=lambda name: order(name, environments)):
+    for environment in [name for name in environments if any(run["environment"] == name for run in runs)]:
         mine = [run for run in runs if run["environment"] == environment]
         for judged in TITLES:
             for policy, values in policies_of(mine, judged).items():
@@ -60,11 +60,6 @@ def rows_of(runs: list[Run], environments: Sequence[str]) -> list[dict[str, Any]
                      "stderr": mean.stderr, "seeds": mean.count}
                 )  # fmt: skip
     return rows
-
-
-def order(name: str, environments: Sequence[str]) -> tuple[int, str]:
-    """Environments in their order, variants of one beside it."""
-    return next(i for i, known in enumerate(environments) if name.startswith(known)), name
 
 
 def policies_of(runs: list[Run], judged: str) -> dict[str, list[float]]:
@@ -81,7 +76,7 @@ def write_page(path: Path, runs: list[Run], environments: Sequence[str]) -> None
     """Write the page and its figures beside it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     parts = [HEAD]
-    for environment in sorted({run["environment"] for run in runs}, key=lambda name: order(name, environments)):
+    for environment in [name for name in environments if any(run["environment"] == name for run in runs)]:
         mine = [run for run in runs if run["environment"] == environment]
         figure = path.parent / "results" / f"{environment}.svg"
         draw(figure, mine)
