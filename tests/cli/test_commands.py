@@ -53,7 +53,7 @@ def trained(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 def test_train_json(trained: Path) -> None:
     line = json.loads((trained / "train.json").read_text().splitlines()[-1])
-    assert set(line) == {"model", "env_steps", "cpu_seconds", "wall_seconds", "evaluation"}
+    assert set(line) == {"model", "env_steps", "gradient_steps", "cpu_seconds", "wall_seconds", "evaluation"}
     assert line["model"] == "tiny@1"
     assert line["env_steps"] == 512  # whole iterations of 256
     assert line["cpu_seconds"] > 0

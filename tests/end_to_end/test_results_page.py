@@ -43,7 +43,7 @@ def run(algorithm: str, seed: int, mean: float, *, second: float | None = None) 
         "cpu_seconds": 40.0 + seed,
         "curve": [[1_000, 170.0], [256_000, mean]],
         "judged": judged,
-        "settings": dict.fromkeys(("simulator", "policy", "algorithm", "resources", "stop"), {"kind": "x"}),
+        "settings": {part: {"kind": "x"} for part in ("simulator", "policy", "algorithm", "resources", "stop")},
     }
 
 
