@@ -88,9 +88,9 @@ HEAD = """# Results
 
 Every algorithm on every environment, over several training seeds, judged on the same 5,000 fresh users served greedily
 (and, where it differs, as it would be served while exploring: `…_exploring`). ± is the standard error over training
-seeds; policies that are not trained have none, and the error over users stands in "ahead of". CPU-seconds are those of
-the whole training, judging included, on two shared cores without a GPU. `make results` makes this page: a run is one
-JSON file, and only what is missing is run.
+seeds; of a policy that no seed changes it is the error over users. CPU-seconds are those of the whole training, judging
+included, on two shared cores without a GPU. `make results` makes this page: a run is one JSON file, and only what is
+missing is run.
 """
 
 
@@ -108,7 +108,11 @@ def section(environment: str, runs: list[Run], figure: str) -> list[str]:
             ]
         )
         cost = f"{own[0]['env_steps']:,} | {np.mean([run['cpu_seconds'] for run in own]):.0f}" if own else "– | –"
-        parts.append(f"| {policy} | {Mean.of(values)} | {length.mean:.1f} | {cost} | {len(values)} |")
+        mean = Mean.of(values)
+        if not mean.stderr > 0:
+            told = [run["judged"]["evaluation"][policy] for run in runs if policy in run["judged"]["evaluation"]]
+            mean = Mean(mean.mean, told[0]["stderr"], mean.count)
+        parts.append(f"| {policy} | {mean} | {length.mean:.1f} | {cost} | {len(values)} |")
     parts += [f"| *{name}* | *{value}* | | | | |" for name, value in PUBLISHED.get(environment, [])]
     parts += ["", *ahead(runs), *elsewhere(runs), *settings(runs)]
     return parts

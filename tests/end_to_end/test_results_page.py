@@ -55,8 +55,8 @@ def test_a_table_with_means_errors_and_differences(tmp_path: Path) -> None:
     page.write_page(path, RUNS, results.ENVIRONMENTS)
     text = path.read_text()
     assert "| slateq | 281.0 ± 1.0 | 120.0 | 256,000 | 42 | 2 |" in text
-    assert "| ppo | 277.0 | 120.0 | 256,000 | 41 | 1 |" in text
-    assert "| myopic | 168.0 ± 0.0 |" in text  # of two seeds, the same
+    assert "| ppo | 277.0 ± 0.5 | 120.0 | 256,000 | 41 | 1 |" in text  # one seed: over users
+    assert "| myopic | 168.0 ± 0.5 |" in text  # of two seeds, the same
     assert "| slateq | 113.0 ± 1.0 (0.25) |" in text
     assert "Second leave rule" in text
     assert text.index("| slateq |") < text.index("| ppo |") < text.index("| random |")
