@@ -35,11 +35,13 @@ def serve_environment(folder: Path) -> dict[str, str]:
     Serve's default proxy costs 8 to 13 times the CPU a request. HAProxy's statistics and metrics pages listen on
     all interfaces, each on a free port: with their fixed ones there could be one service a machine. A request that a
     killed replica has not begun to answer is tried again with another one: events are idempotent, and a recommendation
-    nobody saw has no events.
+    nobody saw has no events. A proxy has a minute to come up: on a busy machine Serve's five seconds are over before
+    its process has started, and it is killed and started again without end.
     """
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
         "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
         "RAY_SERVE_HAPROXY_RETRIES": "3",
