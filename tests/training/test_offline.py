@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from interrupted_runs import assert_same, course
 from small_experiments import untimed
-from test_resume import Stopped, assert_same
 
 from rec_platform.config import override
 from rec_platform.data.dataset import Dataset
@@ -26,7 +26,6 @@ from rec_platform.training.build import build_algorithm, build_network
 from rec_platform.training.engine.checkpoint import load_checkpoint
 from rec_platform.training.experiment import Experiment, build_experiment
 from rec_platform.training.loop import TrainingLoop
-from rec_platform.training.progress import Progress
 from rec_platform.training.run import run_experiment
 from rec_platform.training.selection import NetworkScorer
 from rec_platform.training.settings import OFFLINE
@@ -56,25 +55,6 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def experiment_of(log: Path, kind: str, *assignments: str) -> Experiment:
     return build_experiment(override(BASE, [f"data.dataset={log}", f"algorithm.kind={kind}", *assignments]))
-
-
-def course(experiment: Experiment, folder: Path, *, resume: bool = False, until: int | None = None) -> TrainingLoop:
-    """Train; after ``until`` iterations the run is cut off."""
-    seen = 0
-
-    def cut(_: Progress) -> None:
-        nonlocal seen
-        seen += 1
-        if seen == until:
-            raise Stopped
-
-    training = TrainingLoop(experiment, build_world(experiment, folder / "cache"), folder, on_progress=cut)
-    folder.mkdir(exist_ok=True)
-    try:
-        training.run(experiment, None, resume=resume)
-    except Stopped:
-        assert until is not None
-    return training
 
 
 @pytest.mark.parametrize("kind", KINDS)

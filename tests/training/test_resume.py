@@ -4,43 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
+from interrupted_runs import assert_same, course
 from small_experiments import SMALL, experiment_of, untimed
 
 from rec_platform.errors import InputError
 from rec_platform.training.build import build_network
 from rec_platform.training.engine.checkpoint import load_checkpoint
-from rec_platform.training.experiment import Experiment
-from rec_platform.training.loop import TrainingLoop
-from rec_platform.training.progress import Progress
 from rec_platform.training.world import build_world
-
-
-class Stopped(Exception):
-    """Stands for the power cut."""
-
-
-def course(experiment: Experiment, folder: Path, *, resume: bool = False, until: int | None = None) -> TrainingLoop:
-    """Train; after ``until`` iterations the run is cut off."""
-    seen = 0
-
-    def cut(_: Progress) -> None:
-        nonlocal seen
-        seen += 1
-        if seen == until:
-            raise Stopped
-
-    training = TrainingLoop(experiment, build_world(experiment, folder / "cache"), folder, on_progress=cut)
-    folder.mkdir(exist_ok=True)
-    try:
-        training.run(experiment, None, resume=resume)
-    except Stopped:
-        assert until is not None
-    return training
-
 
 OFTEN = "resources.checkpoint_seconds=0"
 
@@ -58,22 +30,6 @@ def test_to_the_last_bit(ray_cluster: None, tmp_path: Path, kind: str) -> None:
     assert resumed.selection.judged == whole.selection.judged
     states = [load_checkpoint(tmp_path / name / "checkpoint")["run"] for name in ("whole", "cut")]
     assert_same(*states)
-
-
-def assert_same(a: Any, b: Any, path: str = "") -> None:
-    """Nested states are equal, every bit of every array."""
-    if isinstance(a, dict):
-        assert list(a) == list(b), path
-        for key in a:
-            assert_same(a[key], b[key], f"{path}/{key}")
-    elif isinstance(a, list):
-        assert len(a) == len(b), path
-        for index, (one, other) in enumerate(zip(a, b, strict=True)):
-            assert_same(one, other, f"{path}/{index}")
-    elif isinstance(a, np.ndarray):
-        np.testing.assert_array_equal(a, b, err_msg=path)
-    else:
-        assert repr(a) == repr(b), path
 
 
 @pytest.mark.parametrize("kind", ["ppo", "slateq"])

@@ -7,7 +7,6 @@ from typing import Any
 
 import ray
 
-from rec_platform.errors import InputError
 from rec_platform.training.engine.algorithm import ColumnarAlgorithm, sample_with
 from rec_platform.training.engine.env_runner import Sample
 
@@ -25,8 +24,6 @@ class Asynchronous(ColumnarAlgorithm):
 
     def setup(self, config: Any) -> None:
         super().setup(config)
-        if not self.env_runner_group.num_remote_workers():
-            raise InputError("resources.env_runners", "0 actors sample asynchronously", "set it to at least 1")
         self._waiting: list[Sample] = []
         self._asked: dict[int, int] = {}
 

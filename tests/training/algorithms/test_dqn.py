@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transition_rows
 from torch import Tensor
 
 from rec_platform.errors import InputError
@@ -47,27 +48,9 @@ def learner_of(settings: DQNSettings) -> DQNLearner:
     return learner
 
 
-def rows(count: int, *, seed: int = 0) -> dict[str, Tensor]:
-    """Rows whose candidates are 5 of the 6 items, of which some are not available afterwards."""
-    rng = np.random.default_rng(seed)
-
-    def observation(prefix: str, missing: float) -> dict[str, np.ndarray]:
-        shown = rng.permuted(np.tile(np.arange(ITEMS, dtype=np.int32), (count, 1)), axis=1)[:, :5]
-        shown[rng.random(shown.shape) < missing] = -1
-        empty = np.zeros((count, 0), np.float32)
-        return {
-            prefix + "user_features": rng.normal(size=(count, USER)).astype(np.float32),
-            prefix + "history": empty.astype(np.int32),
-            prefix + "history_feedback": empty,
-            prefix + "context": empty,
-            prefix + "candidates": shown,
-        }
-
-    columns = observation("", 0.0) | observation("next_", 0.5)
-    columns[ACTIONS] = rng.permuted(np.tile(np.arange(5), (count, 1)), axis=1)[:, :K]
-    columns[RETURN] = rng.normal(size=count).astype(np.float32)
-    columns[DISCOUNT] = np.where(rng.random(count) < 0.3, 0.0, 0.9).astype(np.float32)
-    return {name: torch.from_numpy(column) for name, column in columns.items()}
+def rows(count: int) -> dict[str, Tensor]:
+    """Rows whose candidates are 5 of the 6 items."""
+    return transition_rows.rows(count, items=ITEMS, candidates=5)
 
 
 def all_values(network: ItemValue, batch: dict[str, Tensor], prefix: str = "") -> np.ndarray:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from continuous_rows import CANDIDATES, CONFIG, CONTENT, SIZES, WIDTH, K, rows, shake
 from torch import Tensor
+from transition_rows import CANDIDATES, CONFIG, CONTENT, SIZES, WIDTH, K, rows, shake
 
 from rec_platform.errors import InputError
 from rec_platform.policies.networks.config import StateSizes

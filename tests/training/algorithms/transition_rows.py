@@ -1,4 +1,4 @@
-"""Rows to learn from for tests of actors that name points among item vectors."""
+"""Rows to learn from, as a replay buffer gives them, for tests of losses."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ CONTENT = np.random.default_rng(0).normal(size=(ITEMS, WIDTH)).astype(np.float32
 CONFIG = NetworkConfig(encoder="none", hidden=[8], embedding=5)
 
 
-def rows(count: int, *, seed: int = 0) -> dict[str, Tensor]:
-    """``count`` users with 7 of the 9 items each, of which some are not available in the observation after."""
+def rows(count: int, *, seed: int = 0, items: int = ITEMS, candidates: int = CANDIDATES) -> dict[str, Tensor]:
+    """``count`` users with some of the items each, of which some are not available in the observation after."""
     rng = np.random.default_rng(seed)
 
     def observation(prefix: str, missing: float) -> dict[str, np.ndarray]:
-        shown = rng.permuted(np.tile(np.arange(ITEMS, dtype=np.int32), (count, 1)), axis=1)[:, :CANDIDATES]
+        shown = rng.permuted(np.tile(np.arange(items, dtype=np.int32), (count, 1)), axis=1)[:, :candidates]
         shown[rng.random(shown.shape) < missing] = -1
         empty = np.zeros((count, 0), np.float32)
         return {
@@ -33,7 +33,7 @@ def rows(count: int, *, seed: int = 0) -> dict[str, Tensor]:
         }
 
     columns = observation("", 0.0) | observation("next_", 0.5)
-    columns[ACTIONS] = rng.permuted(np.tile(np.arange(CANDIDATES), (count, 1)), axis=1)[:, :K]
+    columns[ACTIONS] = rng.permuted(np.tile(np.arange(candidates), (count, 1)), axis=1)[:, :K]
     columns[RETURN] = rng.normal(size=count).astype(np.float32)
     columns[DISCOUNT] = np.where(rng.random(count) < 0.3, 0.0, 0.9).astype(np.float32)
     return {name: torch.from_numpy(column) for name, column in columns.items()}
