@@ -224,8 +224,8 @@ def difference(old: Any, new: Any, path: str = "") -> str:
 
 
 def network_weights(algorithm: ColumnarAlgorithm) -> Columns:
-    """All parameters of the network as it is now."""
-    weights: Columns = foreach_learner(algorithm, lambda learner: learner.get_columnar_state()["network"])[0]
+    """All parameters of the network that would be kept if training ended now."""
+    weights: Columns = foreach_learner(algorithm, lambda learner: learner.trained_network())[0]
     return weights
 
 

@@ -26,6 +26,9 @@ from rec_platform.training.start.warm_start import (
 )
 from rec_platform.training.world import World
 
+LEAST_WEIGHT = 0.1
+"""Of likeness, in log-odds: training may have to raise it, and it is a positive multiple of where it starts."""
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -83,7 +86,8 @@ def train(
         if experiment.policy.start_from is not None and not resume:  # else the checkpoint holds what became of it
             weights = weights_of_run(experiment, world, folder.parent / experiment.policy.start_from)
         if experiment.policy.tune_diversity and tuning is not None:
-            policy = experiment.policy.model_copy(update={"diversity": max(tuning.best, 0.1)})
+            weight = max(tuning.best, LEAST_WEIGHT) * (experiment.algorithm.likeness_unit or 1.0)
+            policy = experiment.policy.model_copy(update={"diversity": weight})
             experiment = experiment.model_copy(update={"policy": policy})
         with ray_session(experiment.resources):
             kept = loop.run(experiment, weights, resume=resume)

@@ -144,6 +144,14 @@ def test_bad_values_on_a_log(assignment: str, field: str) -> None:
     assert caught.value.field == field
 
 
+def test_diversity_is_tuned_where_a_weight_stands_for_a_cost() -> None:
+    tuned = changed(LEARNED, "policy.tune_diversity=true")
+    assert build_experiment(tuned).algorithm.likeness_unit
+    with pytest.raises(InputError, match="one of ppo, appo, reinforce and slateq") as caught:
+        build_experiment(changed(tuned, "algorithm={kind: dqn}"))
+    assert caught.value.field == "policy.tune_diversity"
+
+
 def test_too_many_slots_says_both_numbers() -> None:
     with pytest.raises(InputError, match=r"slate_size 11 is more than the 10 candidates"):
         build_experiment(changed(GOOD, "simulator.slate_size=11"))

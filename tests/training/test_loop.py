@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_experiments import experiment_of
+from small_experiments import experiment_of, untimed
 from tensorboardX.proto.event_pb2 import Event
 
 from rec_platform.errors import InputError
 from rec_platform.evaluation.rollout import rollout
 from rec_platform.policies.policy import Policy
 from rec_platform.training.build import build_network, served_samplers
+from rec_platform.training.engine.algorithm import ColumnarAlgorithm, foreach_learner
+from rec_platform.training.engine.columns import Columns
 from rec_platform.training.experiment import Experiment
 from rec_platform.training.loop import TrainingLoop, check_finite, difference
 from rec_platform.training.progress import CSV, JSON_LINES, TENSORBOARD, Progress
@@ -48,6 +50,35 @@ def test_ends_when_the_target_is_reached(ray_cluster: None, monkeypatch: pytest.
     monkeypatch.setattr(TrainingLoop, "_judge", lambda self, algorithm: next(means), raising=True)
     ended = trained(experiment_of("ppo", *JUDGED, "stop.target_return=4.5"), tmp_path)
     assert [line.judged for line in ended.curve if line.judged is not None] == [1.0, 5.0]
+
+
+def test_the_last_networks_are_averaged(ray_cluster: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What is kept is the mean of the networks that the last half of the updates left; the course is not touched."""
+    networks: list[Columns] = []
+    line = TrainingLoop._line
+
+    def told(self: TrainingLoop, algorithm: ColumnarAlgorithm, *rest: Any) -> Progress:
+        if algorithm.progress > 0.5:
+            networks.append(foreach_learner(algorithm, lambda learner: learner.get_columnar_state()["network"])[0])
+        return line(self, algorithm, *rest)
+
+    monkeypatch.setattr(TrainingLoop, "_line", told)
+    kept: dict[float, Columns] = {}
+    curves: dict[float, list[str]] = {}
+    for share in (0.0, 0.5):
+        networks.clear()
+        experiment = experiment_of("ppo", f"algorithm.averaged_share={share}")
+        folder = tmp_path / str(share)
+        folder.mkdir()
+        training = TrainingLoop(experiment, build_world(experiment, folder), folder)
+        kept[share] = training.run(experiment, None, resume=False)
+        curves[share] = untimed(training.curve)
+    assert curves[0.0] == curves[0.5]
+    assert len(networks) == 3
+    for name, mean in kept[0.5].items():
+        np.testing.assert_allclose(mean, np.mean([network[name] for network in networks], axis=0), rtol=1e-5, atol=1e-7)
+        np.testing.assert_array_equal(kept[0.0][name], networks[-1][name])
+    assert any((kept[0.5][name] != networks[-1][name]).any() for name in networks[-1])
 
 
 def test_what_is_told(ray_cluster: None, tmp_path: Path) -> None:

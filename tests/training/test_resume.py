@@ -19,7 +19,8 @@ OFTEN = "resources.checkpoint_seconds=0"
 
 @pytest.mark.parametrize("kind", sorted(SMALL))
 def test_to_the_last_bit(ray_cluster: None, tmp_path: Path, kind: str) -> None:
-    experiment = experiment_of(kind, OFTEN, "evaluation.judgements=2", "evaluation.judging_users=20")
+    judged = ("evaluation.judgements=2", "evaluation.judging_users=20")
+    experiment = experiment_of(kind, OFTEN, *judged, "algorithm.averaged_share=0.8")
     whole = course(experiment, tmp_path / "whole")
     assert len(whole.curve) >= 5
     assert whole.curve[-1].losses

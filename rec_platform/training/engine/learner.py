@@ -30,6 +30,7 @@ class ColumnarLearner(TorchLearner):
     Attributes:
         progress: share of training done, in [0, 1]; schedules look at it.
         rng: of the order of minibatches.
+        averaged: updates that the mean of the parameters is over; there is none before the first.
     """
 
     config: Any
@@ -43,6 +44,9 @@ class ColumnarLearner(TorchLearner):
         self.rng = np.random.default_rng([self.config.seed or 0, index, 7])
         self.minibatches = 0
         self._parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        self.averaged = 0
+        trained = self.recommender.network.named_parameters()
+        self._means = {name: p.detach().clone() for name, p in trained if p.requires_grad}
         if self.settings.has_target:
             self.recommender.make_target()
             network, target = self.recommender.network, self.recommender.target
@@ -131,8 +135,19 @@ class ColumnarLearner(TorchLearner):
         result: dict[str, Any] = {name: float(torch.stack(values).mean()) for name, values in figures.items()}
         if errors:
             result[ERRORS] = torch.cat(errors).cpu().numpy()
+        if self.progress > 1.0 - self.settings.averaged_share:
+            self._average()
+        else:
+            self.averaged = 0  # a finished run that is made longer is back before its last share
         result["cpu_seconds"] = time.thread_time() - began
         return result
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Move the means of the parameters to what they are over one more update."""
+        self.averaged += 1
+        now = [p for _, p in self.recommender.network.named_parameters() if p.requires_grad]
+        torch._foreach_lerp_(list(self._means.values()), now, 1.0 / self.averaged)
 
     def _minibatch(self, batch: Rows) -> dict[str, Tensor]:
         loss, figures = self.loss(batch, self._train_on(batch))
@@ -169,14 +184,19 @@ class ColumnarLearner(TorchLearner):
                 pick = order[start : start + size]
                 yield {name: column.index_select(0, pick) for name, column in rows.items()}
 
+    def trained_network(self) -> Columns:
+        """The network to keep: as it is now, or its mean over the last updates (Polyak and Juditsky 1992)."""
+        network = self.recommender.network.state_dict()
+        return _arrays(network | self._means if self.averaged else network)
+
     def get_columnar_state(self) -> dict[str, Any]:
-        """Network, slow copy, optimiser and order of minibatches, as nested plain values and tensors."""
+        """Network and its mean, slow copy, optimiser, order of minibatches: nested plain values and tensors."""
         module = self.recommender
         return {
-            "network": {n: p.detach().cpu().numpy().copy() for n, p in module.network.state_dict().items()},
-            "target": {n: p.detach().cpu().numpy().copy() for n, p in module.target.state_dict().items()}
-            if self.settings.has_target
-            else {},
+            "network": _arrays(module.network.state_dict()),
+            "target": _arrays(module.target.state_dict()) if self.settings.has_target else {},
+            "means": _arrays(self._means) if self.averaged else {},
+            "averaged": self.averaged,
             "optimizer": _to_cpu(self.optimizer.state_dict()),
             "rng": self.rng.bit_generator.state,
             "minibatches": self.minibatches,
@@ -192,9 +212,16 @@ class ColumnarLearner(TorchLearner):
         module.network.load_state_dict(_tensors(state["network"]))
         if self.settings.has_target:
             module.target.load_state_dict(_tensors(state["target"]))
+        self.averaged = int(state["averaged"])
+        for name, mean in _tensors(state["means"]).items():
+            self._means[name].copy_(mean)
         self.optimizer.load_state_dict(_tensors(state["optimizer"]))
         self.rng.bit_generator.state = state["rng"]
         self.minibatches = int(state["minibatches"])
+
+
+def _arrays(tensors: dict[str, Tensor]) -> Columns:
+    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in tensors.items()}
 
 
 def _to_cpu(node: Any) -> Any:

@@ -19,9 +19,13 @@ class AlgorithmSettings(BaseModel):
         explores_by: what `policy.exploration` of the served policy is: a ``temperature``, or the ``epsilon`` of
             uniformly random slates.
         heads: of the policy's network that it can train.
+        likeness_unit: what a weight of likeness of 1, in log-odds, is in units of the policy's ``diversity``; None
+            where neither stands for the other, so that ``policy.tune_diversity`` makes no sense.
         single_choice: it needs users who consume at most one item of a slate.
         learning_rate: at the start.
         learning_rate_end: share of it that is left at the last step; it falls linearly.
+        averaged_share: share of training, at its end, over which the parameters that are kept are the mean (Polyak and
+            Juditsky 1992); 0 keeps the last ones. Sampling goes on with the last ones.
         gamma: discount of rewards, in [0, 1]; sessions end, so 1 is allowed.
         value_scale: typical size of a session's return: value errors are divided by it.
         minibatch: rows of a gradient step, over all learners.
@@ -34,10 +38,12 @@ class AlgorithmSettings(BaseModel):
     offline: ClassVar[bool] = False
     explores_by: ClassVar[Literal["temperature", "epsilon"]] = "temperature"
     heads: ClassVar[tuple[str, ...]] = ("dot", "trade_off")
+    likeness_unit: ClassVar[float | None] = 1.0
     single_choice: ClassVar[bool] = False
 
     learning_rate: float = Field(default=1e-3, gt=0)
     learning_rate_end: float = Field(default=0.02, ge=0, le=1)
+    averaged_share: float = Field(default=0.0, ge=0, le=1)
     gamma: float = Field(default=1.0, ge=0, le=1)
     value_scale: float = Field(default=1.0, gt=0)
     minibatch: int = Field(default=512, ge=1)
@@ -103,6 +109,7 @@ class OffPolicySettings(ReplaySettings):
 
     has_target: ClassVar[bool] = True
     explores_by: ClassVar[Literal["temperature", "epsilon"]] = "epsilon"
+    likeness_unit: ClassVar[float | None] = None
 
     n_step: int = Field(default=5, ge=1)
     polyak: float = Field(default=0.01, gt=0, le=1)

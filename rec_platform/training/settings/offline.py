@@ -75,6 +75,7 @@ class OfflineValueSettings(OfflineSettings):
 
     has_target: ClassVar[bool] = True
     explores_by: ClassVar[Literal["temperature", "epsilon"]] = "epsilon"
+    likeness_unit: ClassVar[float | None] = None
     learns_from: ClassVar[LearnsFrom] = "transitions"
 
     gradient_clip: float = Field(default=10.0, gt=0)

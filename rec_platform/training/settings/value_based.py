@@ -23,6 +23,9 @@ class SlateQSettings(OffPolicySettings):
     """
 
     kind: ClassVar[str] = "slateq"
+    likeness_unit: ClassVar[float | None] = 0.1
+    """A slate holds the largest log s_i + log(Q̄_i - λ): a cost c of likeness counts c / (Q̄_i - λ) there. Q̄_i - λ is
+    about 0.2 with users who consume most slates; it starts at half of that, for the cost rises faster than it falls."""
     single_choice: ClassVar[bool] = True
 
     target: Literal["optimal", "greedy", "top_k", "sarsa"] = "optimal"

@@ -31,7 +31,8 @@ def weights_of_run(experiment: Experiment, world: World, folder: Path) -> Column
     if world.dataset is not None and log is not None and log != world.dataset.hash:
         problem = f"'{folder.name}' was trained on another dataset, whose items are not these"
         raise InputError(field, problem, "train it on this one")
-    weights: Columns = state["best"] or state["run"]["learners"][0]["network"]
+    learner = state["run"]["learners"][0]
+    weights: Columns = state["best"] or learner["network"] | learner["means"]
     wanted = {name: tuple(value.shape) for name, value in build_network(experiment, world).state_dict().items()}
     for name, shape in wanted.items():
         if name not in weights:
