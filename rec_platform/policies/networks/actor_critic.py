@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from rec_platform.policies.networks.candidate_network import CandidateNetwork
 from rec_platform.policies.networks.config import NetworkConfig, StateSizes
-from rec_platform.policies.networks.dot import layers, product
+from rec_platform.policies.networks.dot import ItemBias, layers, product
 from rec_platform.policies.networks.features import Boredom, Features, Inputs
 
 SHARPNESS = 2.0
@@ -34,7 +34,7 @@ class ActorCritic(CandidateNetwork):
             self.actor = layers(size, config.hidden, config.embedding, last_gain=0.01)
             self.straight = nn.Linear(size, config.embedding, bias=False)
             nn.init.zeros_(self.straight.weight)
-            self.bias = nn.Parameter(torch.zeros(len(item_features)))
+            self.bias = ItemBias(len(item_features), learned=config.item_ids)
         self.critic = layers(self.features.rich_size, config.hidden, 1)
 
     def forward(self, obs: dict[str, Tensor], items: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -46,7 +46,7 @@ class ActorCritic(CandidateNetwork):
         out = self.actor(inputs.state)
         if inputs.likeness is None:
             query = SHARPNESS * (out + self.straight(inputs.state))
-            logits = product(inputs.items, query) + (self.bias if items is None else self.bias[items])
+            logits = product(inputs.items, query) + self.bias(items)
         else:
             diversity = torch.exp(4.0 * out[:, :1])
             logits = torch.exp(self.log_scale + out[:, 1:]) * (inputs.items - diversity * self.boredom(inputs.likeness))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from rec_platform.policies.networks.config import NetworkConfig
-from rec_platform.policies.networks.dot import ItemVectors, layers, product
+from rec_platform.policies.networks.dot import ItemBias, ItemVectors, layers, product
 
 GAIN = 16.0
 """Adam moves a weight by about the learning rate a step; without a gain the masses, which spread over orders of
@@ -29,21 +29,22 @@ class ChoiceHead(nn.Module):
         self.query = layers(state_size, [HIDDEN], config.embedding + 1, last_gain=0.1)
         self.straight = nn.Linear(state_size, config.embedding, bias=False)
         nn.init.zeros_(self.straight.weight)
-        self.bias = nn.Parameter(torch.zeros(len(item_features)))
+        self.bias = ItemBias(len(item_features), learned=config.item_ids)
+        self.num_items = len(item_features)
 
     def forward(self, state: Tensor, items: Tensor | None) -> tuple[Tensor, Tensor]:
         """Masses [B, N], or [B, k] of only some ``items`` int64 [B, k], and the null mass [B]; all above 0."""
         query = self.query(state)
         taste = query[:, :-1] + self.straight(state)
         if items is None:
-            logits = product(self.vectors(), taste) + self.bias
+            logits = product(self.vectors(), taste)
         else:
-            few = items.numel() < len(self.bias)
+            few = items.numel() < self.num_items
             vectors = self.vectors.at(items) if few else self.vectors()[items]
-            logits = product(vectors, taste) + self.bias[items]
-        return positive_mass(GAIN * logits), positive_mass(GAIN * query[:, -1])
+            logits = product(vectors, taste)
+        return positive_mass(GAIN * (logits + self.bias(items))), positive_mass(GAIN * query[:, -1])
 
 
 def positive_mass(x: Tensor) -> Tensor:
     """Softplus, 1 at 0 and never 0: masses may vanish without their logarithm running away."""
-    return nn.functional.softplus(x + 0.5413) + 1e-4
+    return nn.functional.softplus(x + 0.5413) + 1e-8

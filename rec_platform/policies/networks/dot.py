@@ -68,6 +68,20 @@ class ItemVectors(nn.Module):
         return vectors if self.ids is None else vectors + self.ids[items]
 
 
+class ItemBias(nn.Module):
+    """A number an item beside its inner product where ``learned``; else 0, and its features alone tell items apart."""
+
+    def __init__(self, num_items: int, *, learned: bool) -> None:
+        super().__init__()
+        self.ids = nn.Parameter(torch.zeros(num_items)) if learned else None
+
+    def forward(self, items: Tensor | None) -> Tensor | float:
+        """Of all items [N], or of some ``items`` int64, in their shape."""
+        if self.ids is None:
+            return 0.0
+        return self.ids if items is None else self.ids[items]
+
+
 class ItemLookup:
     """Vectors of items within one forward pass: of the whole catalogue, or only of those that are asked for.
 

@@ -32,10 +32,11 @@ class SlateValue(CandidateNetwork):
         self.base = layers(self.features.rich_size, config.hidden, 3)  # V(s), the null item's advantage, and its mass
         if self.features.trade_off:
             # What an item is worth once it is consumed: its relevance has then done its work, in the choice, and
-            # likeness to what went before can only cost.
+            # likeness to what went before can only cost. Nor does likeness attract beside the relevance, of which it
+            # is a part: a weight of its own only learned what is peculiar to the training simulator.
             self.boredom = Boredom(config.diversity / value_scale)
             self.advantage = layers(size, config.hidden, 2, last_gain=0.01)
-            self.choice = nn.Parameter(torch.tensor([1.0, 0.0, -float(np.log(sizes.slate_size))]))
+            self.choice = nn.Parameter(torch.tensor([1.0, -float(np.log(sizes.slate_size))]))
         else:
             self.advantage = layers(size, config.hidden, config.embedding)
             self.choice_head = ChoiceHead(size, config, item_features)
@@ -54,7 +55,7 @@ class SlateValue(CandidateNetwork):
             masses, null_mass = self.choice_head(inputs.state, items)
         else:
             values = advantage[:, :1] - torch.exp(advantage[:, 1:]) * self.boredom(likeness)
-            logits = self.choice[0] * columns + self.choice[1] * likeness + self.choice[2]
+            logits = self.choice[0] * columns + self.choice[1]
             masses, null_mass = torch.exp(logits.clamp(-12.0, 12.0)), positive_mass(base[:, 2])
         null_value = self.value_scale * base[:, :2].sum(1)
         return self.value_scale * (base[:, :1] + values), masses, null_value, null_mass, self.value_scale * base[:, 0]

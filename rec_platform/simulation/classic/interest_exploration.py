@@ -11,7 +11,8 @@ in what they think of two topics; a recommender is told neither type nor affinit
     observation   candidates [B, M]; no user features, no history; context [B, 1 + 2T]:
                   steps                 slates of the session so far / step limit
                   shown_0 …             documents of the topic shown so far / (k x step limit)
-                  click_rate_0 …        clicks on the topic / documents of it shown, 0 before the first
+                  click_rate_0 …        clicks on the topic / (documents of it shown + 30): the clicks of thirty
+                                        documents tell two types of user apart as well as the prior does
     user          affinity a_t = exp(Normal(mu[type, t], sd = 0.1)), mu = ((0.1, 0.7), (0.7, 0.1)); it never changes
     choice        multinomial logit: logits a_t + quality, 5 for taking nothing
     reward        1 for a click, else 0; response ``click``
@@ -38,6 +39,9 @@ from rec_platform.simulation.users_state import OF, check_alike, copies, identit
 from rec_platform.types import Bool, Feedback, Float32, Float64, Int32, Observation
 
 HIGHEST_LOG_MEAN = 10.0
+
+SHRINKAGE = np.float32(30.0)
+"""Documents by which click rates are shrunk: the variance of a click, .16, over that between types, .005."""
 
 
 class InterestExplorationConfig(DocumentConfig):
@@ -283,7 +287,7 @@ class InterestExplorationUsers:
         context[:, 0] = self._steps * np.float32(1 / config.max_steps)
         for topic, (shown, clicks) in enumerate(zip(self._shown, self._clicks, strict=True), start=1):
             np.multiply(shown, np.float32(1 / (config.slate_size * config.max_steps)), out=context[:, topic])
-            np.divide(clicks, np.maximum(shown, np.float32(1e-9)), out=context[:, topics + topic])
+            np.divide(clicks, shown + SHRINKAGE, out=context[:, topics + topic])
         return context
 
     def _new_candidates(self, count: int) -> Int32:

@@ -40,6 +40,21 @@ def test_mass_is_one_where_nothing_is_known() -> None:
     assert positive_mass(torch.tensor(-1e4)).item() > 0
 
 
+def test_a_small_mass_still_learns() -> None:
+    """Masses that overshot towards zero must come back: the logarithm's slope stays near 1."""
+    x = torch.tensor([-5.0, -10.0, -15.0], requires_grad=True)
+    torch.log(positive_mass(x)).sum().backward()
+    assert x.grad is not None
+    assert x.grad.min().item() > 0.9
+
+
+def test_items_without_ids_of_equal_features_are_alike() -> None:
+    features = np.repeat(np.eye(2, dtype=np.float32), 3, axis=0)
+    choice = ChoiceHead(STATE, NetworkConfig(embedding=6, item_ids=False), features)
+    masses, _ = choice(torch.randn(5, STATE), None)
+    torch.testing.assert_close(masses, masses[:, [0, 0, 0, 3, 3, 3]])
+
+
 def test_learns_a_proportional_choice() -> None:
     """Masses u_i + 1 of interests u, null mass 2, from single choices: near after 300 steps."""
     torch.manual_seed(1)
