@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from rec_platform.policies.networks.config import NetworkConfig
@@ -46,5 +45,6 @@ class ChoiceHead(nn.Module):
 
 
 def positive_mass(x: Tensor) -> Tensor:
-    """Softplus, 1 at 0 and never 0: masses may vanish without their logarithm running away."""
+    """Softplus, 1 at 0 and never 0. The least mass is far below what a step can reach: a logarithm that is flat there
+    would never learn again (with 1e-4 all masses of interest exploration ended there)."""
     return nn.functional.softplus(x + 0.5413) + 1e-8

@@ -9,7 +9,6 @@ is an item like the others. The masses s are fitted to who was chosen from the s
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -44,10 +43,6 @@ ACTIONS = RLlibColumns.ACTIONS
 
 FEW_ITEMS = 16
 """Up to so many items a slot, products with all and picking cost less than gathering vectors and their gradients."""
-
-SCALE_WEIGHT = 0.01
-"""The likelihood leaves the scale of the masses free. Without a weak pull to a mean of 1 it drifts, and where all of
-them reach zero nothing is learned any more."""
 
 
 class SlateQModule(RecommenderModule):
@@ -109,14 +104,12 @@ class SlateQLearner(ColumnarLearner):
         outcome = torch.where(chosen >= 0, chosen, values.shape[1] - 1).unsqueeze(1)
         target = batch[RETURN] + batch[DISCOUNT] * out["next_value"]
         error = (values.gather(1, outcome).squeeze(1) - target) / self.settings.value_scale
-        total = torch.log(masses.sum(1))
-        likelihood = torch.log(masses).gather(1, outcome).squeeze(1) - total
+        likelihood = torch.log(masses).gather(1, outcome).squeeze(1) - torch.log(masses.sum(1))
         td_loss, choice_loss = weighted_mean(error.pow(2), batch), -likelihood.mean()
-        drift = (total.mean() - math.log(masses.shape[1])).pow(2)
-        figures = {"td_loss": td_loss, "choice_loss": choice_loss, "choice_drift": drift, "q_mean": values.mean()}
+        figures = {"td_loss": td_loss, "choice_loss": choice_loss, "q_mean": values.mean()}
         if WEIGHTS in batch:
             figures[ERRORS] = error
-        return td_loss + self.settings.choice_weight * (choice_loss + SCALE_WEIGHT * drift), figures
+        return td_loss + self.settings.choice_weight * choice_loss, figures
 
 
 def weighted_mean(losses: Tensor, batch: Rows) -> Tensor:

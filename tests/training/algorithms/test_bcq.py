@@ -24,7 +24,6 @@ from logged_batches import (
 from rec_platform.policies.networks.config import NetworkConfig
 from rec_platform.policies.networks.constrained import available_items, supported
 from rec_platform.policies.samplers import Greedy, RatioOptimal
-from rec_platform.training.algorithms.slateq import SCALE_WEIGHT
 from rec_platform.training.engine.columns import candidate_scores
 from rec_platform.training.settings import OFFLINE, BCQSettings
 from rec_platform.training.settings.offline import OfflineSettings
@@ -113,8 +112,7 @@ def test_the_behaviour_model_is_fitted() -> None:
     module, batch = module_of(settings), logged_batch(6)
     out = module.train_on(batch)
     loss, figures = learner_of(settings).loss(batch, out)
-    fitted = figures["choice_loss"] + SCALE_WEIGHT * figures["choice_drift"]
-    rest = figures["td_loss"] + settings.choice_weight * fitted
+    rest = figures["td_loss"] + settings.choice_weight * figures["choice_loss"]
     assert loss.item() == pytest.approx((rest + 0.7 * figures["behaviour_loss"]).item(), rel=1e-6)
     loss.backward()
     assert any(p.grad is not None and p.grad.any() for p in module.network.behaviour.parameters())
