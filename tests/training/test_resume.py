@@ -89,3 +89,12 @@ def test_the_best_network_comes_back(ray_cluster: None, tmp_path: Path) -> None:
     kept = load_checkpoint(tmp_path / "run" / "checkpoint")["best"]
     assert kept
     build_network(experiment, build_world(experiment, tmp_path), kept)
+
+
+def test_two_learners_stay_alike(ray_cluster: None, tmp_path: Path) -> None:
+    course(experiment_of("ppo", "resources.learners=2", "algorithm.averaged_share=0.5"), tmp_path / "run")
+    first, second = load_checkpoint(tmp_path / "run" / "checkpoint")["run"]["learners"]
+    assert first["minibatches"] == second["minibatches"] > 0
+    assert_same(first["network"], second["network"])
+    assert_same(first["means"], second["means"])
+    assert first["rng"] != second["rng"]  # each draws its minibatches from its own half

@@ -38,7 +38,7 @@ class NetworkConfig(BaseModel):
             state: small, so that it cannot exploit what is wrong with its simulator.
         hidden: widths of the layers between state and head.
         embedding: width d of item vectors and queries.
-        item_ids: learn a vector for each item beside its content features.
+        item_ids: learn a vector, and in actors and choice models a bias, for each item beside its content features.
         window: history entries that count as "consumed last" (head ``trade_off``).
         inverse_temperature: initial sharpness of the slate distribution (head ``trade_off``).
         diversity: initial weight of likeness (head ``trade_off``).
