@@ -37,6 +37,7 @@ from rec_platform.serving.store import EventStore
 from rec_platform.training.build import build_network
 from rec_platform.training.engine.checkpoint import load_checkpoint
 from rec_platform.training.experiment import Experiment, read_experiment
+from rec_platform.training.loop import kept_weights
 from rec_platform.training.run import Run, run_experiment
 from rec_platform.types import Observation
 
@@ -171,10 +172,7 @@ def kept_network(run: Run, home: Path) -> CandidateNetwork:
     """The PyTorch network that training kept, from its checkpoint."""
     experiment = run.experiment
     state = load_checkpoint(home / "runs" / experiment.name / "checkpoint")
-    if experiment.policy.tune_diversity and run.trained.tuning is not None:
-        policy = experiment.policy.model_copy(update={"diversity": max(run.trained.tuning.best, 0.1)})
-        experiment = experiment.model_copy(update={"policy": policy})
-    return build_network(experiment, run.world, state["best"] or state["run"]["learners"][0]["network"])
+    return build_network(experiment, run.world, kept_weights(state))
 
 
 @torch.no_grad()

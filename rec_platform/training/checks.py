@@ -32,7 +32,7 @@ def _check_policy(experiment: Experiment) -> None:
     if not learned and policy.warm_start == "log":
         raise InputError("policy.warm_start", "there is no log in this simulator", "use warm_start: none")
     if policy.tune_diversity and (policy.head != "trade_off" or algorithm.likeness_unit is None):
-        problem = "needs head: trade_off and one of ppo, appo, reinforce and slateq"
+        problem = "needs head: trade_off and an actor (such as ppo) or slateq"
         raise InputError("policy.tune_diversity", problem, "leave it out")
     if policy.head == "trade_off" and policy.warm_start == "none":
         raise InputError("policy.warm_start", "head 'trade_off' weighs a relevance fitted to the log", "set it to log")

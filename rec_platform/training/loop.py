@@ -229,6 +229,13 @@ def network_weights(algorithm: ColumnarAlgorithm) -> Columns:
     return weights
 
 
+def kept_weights(state: dict[str, Any]) -> Columns:
+    """All parameters of the network that a checkpointed run kept: the best that was judged, else what training left."""
+    learner = state["run"]["learners"][0]
+    weights: Columns = state["best"] or learner["network"] | learner["means"]
+    return weights
+
+
 def check_finite(line: Progress) -> None:
     """Stop before a diverged network is saved or judged.
 

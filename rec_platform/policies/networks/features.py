@@ -93,11 +93,13 @@ class Boredom(nn.Module):
     HASTE = 8.0
     """Few and decisive parameters: they move so many times faster than the network's weights."""
 
+    scale: Tensor
+
     def __init__(self, slope: float) -> None:
         super().__init__()
         # softplus(raw) = slope at the first knot, a tenth of it at the others
         start = np.array([slope, *[0.1 * slope] * (len(self.KNOTS) - 1)], dtype=np.float32)
-        self.scale = slope
+        self.register_buffer("scale", torch.tensor(float(slope)))  # with the weights, which mean nothing without it
         self.raw = nn.Parameter(torch.from_numpy(np.log(np.expm1(start / slope)) / np.float32(self.HASTE)))
 
     def forward(self, likeness: Tensor) -> Tensor:

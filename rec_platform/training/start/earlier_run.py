@@ -9,6 +9,7 @@ from rec_platform.training.build import build_network
 from rec_platform.training.engine.checkpoint import load_checkpoint
 from rec_platform.training.engine.columns import Columns
 from rec_platform.training.experiment import Experiment
+from rec_platform.training.loop import kept_weights
 from rec_platform.training.world import World
 
 
@@ -31,8 +32,7 @@ def weights_of_run(experiment: Experiment, world: World, folder: Path) -> Column
     if world.dataset is not None and log is not None and log != world.dataset.hash:
         problem = f"'{folder.name}' was trained on another dataset, whose items are not these"
         raise InputError(field, problem, "train it on this one")
-    learner = state["run"]["learners"][0]
-    weights: Columns = state["best"] or learner["network"] | learner["means"]
+    weights = kept_weights(state)
     wanted = {name: tuple(value.shape) for name, value in build_network(experiment, world).state_dict().items()}
     for name, shape in wanted.items():
         if name not in weights:

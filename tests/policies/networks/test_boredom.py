@@ -42,3 +42,10 @@ def test_every_slope_is_learned() -> None:
     boredom(torch.tensor([0.9])).sum().backward()
     assert boredom.raw.grad is not None
     assert boredom.raw.grad.min() > 0.0
+
+
+def test_learned_costs_do_not_depend_on_where_another_experiment_starts() -> None:
+    """A run that starts from an earlier one has that run's costs, whatever its own weight of likeness says."""
+    earlier, later = Boredom(10.0), Boredom(0.5)
+    later.load_state_dict(earlier.state_dict())
+    torch.testing.assert_close(later(LIKENESS), earlier(LIKENESS))
