@@ -2,16 +2,18 @@
 
     python benchmarks/sampling.py [--seconds 8] [--rounds 3]
 
-On interest evolution (k 3, m 10): PPO's columnar env runner (network, Plackett–Luce slates, GAE, columns) in this
-process and as one and two actors. Environment steps a CPU-second count the CPU time of this process, which gathers the
-batches, and of the actors. The simulator alone: `rec-platform bench simulation`.
+On interest evolution (k 3, m 10), with network, Plackett–Luce slates, returns and columns: PPO's env runner in this
+process; as one and two actors that are waited for (PPO: nobody samples on before all have answered); and as one and two
+that are not (APPO: each has its next request before it answers). Environment steps a CPU-second count the CPU time of
+this process, which gathers the batches, and of the actors. The simulator alone: `rec-platform bench simulation`.
 
 A second actor is worth what it adds to the steps a *wall* second, which needs a second core that nobody else is using:
 ``load_average`` (one minute, before and after) says whether there was one. One and two actors take turns, ``--rounds``
-times, and the scaling is the median of the rounds' ratios.
+times, and the scaling is the median of the rounds' ratios. What two cores of this machine can give at best is measured
+beside it: ``machine_scaling``, of two processes that share nothing and compute as the runners do.
 
-The last line of stdout is one JSON object: ``results``, a list of flat objects; ``scaling`` from one actor to two,
-``required_scaling``, ``load_average`` and ``cores``.
+The last line of stdout is one JSON object: ``results``, a list of flat objects; from one actor to two ``scaling``
+(asynchronous) and ``synchronous_scaling``, each with its rounds; ``required_scaling``, ``load_average`` and ``cores``.
 """
 
 from __future__ import annotations
@@ -22,17 +24,19 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import ray
 import torch
 from cpu_time import actor_processes, cpu_seconds
 
 from rec_platform.training.build import build_algorithm
 from rec_platform.training.engine.algorithm import ColumnarAlgorithm
+from rec_platform.training.engine.asynchronous import Asynchronous
 from rec_platform.training.engine.ray_session import ray_session
 from rec_platform.training.experiment import build_experiment
 from rec_platform.training.settings.resources import Resources
@@ -41,6 +45,8 @@ from rec_platform.training.world import build_world
 USERS, FRAGMENT = 1024, 32
 REQUIRED_SCALING = 1.8
 """Where two cores are free."""
+
+SAMPLERS = (("ppo", 0), ("ppo", 1), ("ppo", 2), ("appo", 1), ("appo", 2))
 
 
 def main() -> None:
@@ -51,49 +57,97 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     load = [os.getloadavg()[0]]
-    with ray_session(Resources(env_runners=3)):
-        samplers = [columnar_sampler(actors) for actors in (0, 1, 2)]
-        rounds = [[measured(sampler, arguments.seconds) for sampler in samplers] for _ in range(arguments.rounds)]
-        for sampler in samplers:
-            sampler.stop()
+    with ray_session(Resources(env_runners=sum(actors for _, actors in SAMPLERS))):
+        samplers = [sampler(kind, actors) for kind, actors in SAMPLERS]
+        alone = [ray.remote(num_cpus=0)(Alone).remote() for _ in range(2)]
+        rounds, machine = [], []
+        for _ in range(arguments.rounds):
+            rounds.append([measured(each, arguments.seconds) for each in samplers])
+            machine.append([rate_together(alone[:count], arguments.seconds) for count in (1, 2)])
+        for each in samplers:
+            each.stop()
     load.append(os.getloadavg()[0])
-    scaling = [two["env_steps_per_wall_second"] / one["env_steps_per_wall_second"] for _, one, two in rounds]
-    summary = {
-        "results": [median(rows) for rows in zip(*rounds, strict=True)],
-        "scaling": round(statistics.median(scaling), 2),
-        "scaling_rounds": [round(ratio, 2) for ratio in scaling],
+    _, ppo_1, ppo_2, appo_1, appo_2 = zip(*rounds, strict=True)
+    ratios = {
+        "scaling": growth([row["env_steps_per_wall_second"] for row in rows] for rows in (appo_1, appo_2)),
+        "synchronous_scaling": growth([row["env_steps_per_wall_second"] for row in rows] for rows in (ppo_1, ppo_2)),
+        "machine_scaling": growth(zip(*machine, strict=True)),
+    }
+    summary: dict[str, Any] = {"results": [median(rows) for rows in zip(*rounds, strict=True)]}
+    for name, values in ratios.items():
+        summary |= {name: round(statistics.median(values), 2), f"{name}_rounds": [round(value, 2) for value in values]}
+    summary |= {
         "required_scaling": REQUIRED_SCALING,
         "load_average": [round(minute, 1) for minute in load],
         "cores": os.cpu_count(),
     }
-    print(f"two actors against one: {summary['scaling']}, load {summary['load_average']}", file=sys.stderr, flush=True)
+    print(
+        f"two actors against one: {summary['scaling']} asynchronous, {summary['synchronous_scaling']} in turns, "
+        f"{summary['machine_scaling']} the machine; load {summary['load_average']}",
+        file=sys.stderr,
+        flush=True,
+    )
     print(json.dumps(summary))
 
 
-def columnar_sampler(actors: int) -> ColumnarAlgorithm:
-    """PPO that has sampled once: what is done once only stays out."""
+def sampler(kind: str, actors: int) -> ColumnarAlgorithm:
+    """An algorithm that has sampled once: what is done once only stays out."""
     experiment = build_experiment(
         {
             "name": "sampling",
             "simulator": {"kind": "interest_evolution", "slate_size": 3, "num_candidates": 10},
             "policy": {"encoder": "none", "item_ids": False},
-            "algorithm": {"kind": "ppo", "fragment": FRAGMENT},
+            "algorithm": {"kind": kind, "fragment": FRAGMENT},
             "resources": {"env_runners": actors, "users_per_runner": USERS},
         }
     )
     algorithm = build_algorithm(experiment, build_world(experiment, Path()))
-    algorithm.sample()
+    steps_of_round(algorithm)
     return algorithm
+
+
+def steps_of_round(algorithm: ColumnarAlgorithm) -> int:
+    """Sample as training would, without learning; env steps."""
+    if isinstance(algorithm, Asynchronous):
+        sample = algorithm.next_sample()
+        return sample.env_steps if sample is not None else 0
+    return sum(sample.env_steps for sample in algorithm.sample())
+
+
+class Alone:
+    """A process that samples for itself and sends nothing: what a core can do."""
+
+    def __init__(self) -> None:
+        torch.set_num_threads(1)
+        self.algorithm = sampler("ppo", 0)
+
+    def rate(self, seconds: float) -> float:
+        """Env steps a wall second."""
+        began, steps = time.perf_counter(), 0
+        while time.perf_counter() - began < seconds:
+            steps += steps_of_round(self.algorithm)
+        return steps / (time.perf_counter() - began)
+
+
+def rate_together(processes: Sequence[Any], seconds: float) -> float:
+    """The sum of the rates of processes that work at the same time."""
+    return float(sum(ray.get([process.rate.remote(seconds) for process in processes])))
+
+
+def growth(rates: Iterable[Sequence[float]]) -> list[float]:
+    """From one to two, round by round."""
+    one, two = rates
+    return [after / before for before, after in zip(one, two, strict=True)]
 
 
 def measured(algorithm: ColumnarAlgorithm, seconds: float) -> dict[str, Any]:
     """A round of sampling, without learning."""
     actors = algorithm.config.num_env_runners
-    name = f"columnar_{actors}_actors" if actors else "columnar_in_process"
+    name = f"{algorithm.settings.kind}_{actors}_actors" if actors else "ppo_in_process"
     processes = actor_processes(algorithm)
     began, began_cpu, steps = time.perf_counter(), cpu_seconds(processes), 0
     while time.perf_counter() - began < seconds:
-        steps += sum(sample.env_steps for sample in algorithm.sample())
+        steps += steps_of_round(algorithm)
     cpu, wall = cpu_seconds(processes) - began_cpu, time.perf_counter() - began
     print(
         f"{name}: {steps / cpu:,.0f} env steps a CPU-second, {steps / wall:,.0f} a second", file=sys.stderr, flush=True

@@ -63,8 +63,8 @@ class EvaluationSection(BaseModel):
     Attributes:
         users: fresh simulated users, one session each.
         seed: of those users; the same for all policies.
-        judgements: how often the network is judged while it trains, in the *training* simulator; the best is kept.
-            0 keeps the last.
+        judgements: how often the network is judged while it trains, in the *training* simulator, and once before;
+            the best is kept. 0 keeps the last.
         judging_users: sessions of each of these judgements.
     """
 

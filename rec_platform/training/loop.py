@@ -97,6 +97,9 @@ class TrainingLoop:
         before = self.curve[-1] if self.curve else None
         start, saved = algorithm.done, time.perf_counter()
         algorithm.clock.start()
+        if not self.curve and self.selection.due(algorithm.done, total):  # a warm start may be the best there is
+            with algorithm.clock("judging"):
+                self._judge(algorithm)
         moved = time.perf_counter()
         while algorithm.done < total and not self._ended_early():
             done = algorithm.done
@@ -157,7 +160,9 @@ class TrainingLoop:
 
     def _ended_early(self) -> bool:
         stop = self.experiment.stop
-        means = [line.judged for line in self.curve if line.judged is not None]
+        means = [mean for _, mean in self.selection.judged]
+        if not self.curve:  # however good it is to begin with, training that was asked for takes place
+            return False
         if stop.target_return is not None and means and max(means) >= stop.target_return:
             return True
         if not stop.patience or len(means) <= stop.patience:

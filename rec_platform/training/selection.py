@@ -1,5 +1,6 @@
 """Which of the networks met while training is kept: the best of a few judged in the *training* simulator.
 
+The first of them is the one that training starts from: a warm start that training makes worse is kept as it was.
 Value-based learners can pass their best policy and come back to it only much later. The evaluation simulator takes no
 part in the choice, so its figures stay honest.
 """
@@ -34,7 +35,7 @@ class Selection:
     Attributes:
         simulator: the training simulator.
         sampler: how the policy is served without exploration.
-        every: environment steps between two judgements; 0 keeps the last network.
+        every: environment steps between two judgements, the first before training; 0 keeps the last network.
         users, seed: of the sessions that judge; the same users each time.
         judged: (environment steps, mean return) of each judgement.
         weights: of the best network so far; None before the first judgement.
@@ -52,8 +53,7 @@ class Selection:
         """Whether the network after ``steps`` of ``total`` should be judged."""
         if not self.every:
             return False
-        last = self.judged[-1][0] if self.judged else 0
-        return steps >= total or steps - last >= self.every
+        return not self.judged or steps >= total or steps - self.judged[-1][0] >= self.every
 
     def judge(self, steps: int, network: CandidateNetwork, weights: Columns) -> float:
         """Mean return of ``network``; its ``weights`` are kept if no earlier one was better."""

@@ -23,7 +23,7 @@ from rec_platform.training.experiment import Experiment
 from rec_platform.training.loop import TrainingLoop, check_finite, difference
 from rec_platform.training.progress import CSV, JSON_LINES, TENSORBOARD, Progress
 from rec_platform.training.replay.columnar import ColumnarReplay
-from rec_platform.training.selection import NetworkScorer
+from rec_platform.training.selection import NetworkScorer, Selection
 from rec_platform.training.world import build_world
 
 
@@ -33,21 +33,44 @@ def trained(experiment: Experiment, folder: Path) -> TrainingLoop:
     return training
 
 
+def judge_as(monkeypatch: pytest.MonkeyPatch, *worths: float) -> None:
+    """Judgements that come to ``worths``, the first of them before training."""
+    means = iter(worths)
+
+    def judge(self: Selection, steps: int, network: Any, weights: Columns) -> float:
+        self.judged.append((steps, next(means)))
+        return self.judged[-1][1]
+
+    monkeypatch.setattr(Selection, "judge", judge)
+
+
 JUDGED = ("evaluation.judgements=8", "evaluation.judging_users=10", "stop.env_steps=8192")
 
 
 def test_ends_when_nothing_gets_better(ray_cluster: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    means = iter([1.0, 5.0, 4.0, 4.9, 9.0, 9.0, 9.0, 9.0])
-    monkeypatch.setattr(TrainingLoop, "_judge", lambda self, algorithm: next(means), raising=True)
+    judge_as(monkeypatch, 0.0, 1.0, 5.0, 4.0, 4.9, 9.0, 9.0, 9.0, 9.0)
     ended = trained(experiment_of("ppo", *JUDGED, "stop.patience=2"), tmp_path)
     told = [line.judged for line in ended.curve if line.judged is not None]
     assert told == [1.0, 5.0, 4.0, 4.9]
     assert ended.curve[-1].env_steps < 8192
 
 
+def test_ends_when_nothing_gets_better_than_the_start(
+    ray_cluster: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    judge_as(monkeypatch, 6.0, 1.0, 5.0, 9.0)
+    ended = trained(experiment_of("ppo", *JUDGED, "stop.patience=2"), tmp_path)
+    assert [mean for _, mean in ended.selection.judged] == [6.0, 1.0, 5.0]
+
+
+def test_trains_however_good_the_start(ray_cluster: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    judge_as(monkeypatch, 6.0, 1.0, 5.0, 9.0)
+    ended = trained(experiment_of("ppo", *JUDGED, "stop.target_return=4.5"), tmp_path)
+    assert len(ended.curve) == 1
+
+
 def test_ends_when_the_target_is_reached(ray_cluster: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    means = iter([1.0, 5.0, 4.0, 9.0])
-    monkeypatch.setattr(TrainingLoop, "_judge", lambda self, algorithm: next(means), raising=True)
+    judge_as(monkeypatch, 0.0, 1.0, 5.0, 4.0, 9.0)
     ended = trained(experiment_of("ppo", *JUDGED, "stop.target_return=4.5"), tmp_path)
     assert [line.judged for line in ended.curve if line.judged is not None] == [1.0, 5.0]
 

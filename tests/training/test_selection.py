@@ -55,13 +55,13 @@ def test_the_first_is_kept_however_bad(selection: Selection) -> None:
     assert selection.weights == weights_of(7)
 
 
-def test_due_at_even_distances_and_at_the_end(selection: Selection) -> None:
+def test_due_before_training_at_even_distances_and_at_the_end(selection: Selection) -> None:
     judged = []
-    for steps in range(30, 331, 30):
+    for steps in range(0, 331, 30):
         if selection.due(steps, 330):
             selection.judge(steps, Worth(0.0), weights_of(steps))
             judged.append(steps)
-    assert judged == [120, 240, 330]  # the first ones at or after a distance of 100, and the last network
+    assert judged == [0, 120, 240, 330]  # the first ones at or after a distance of 100, and the last network
 
 
 def test_a_resumed_run_still_knows_the_best(selection: Selection) -> None:

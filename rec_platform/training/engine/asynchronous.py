@@ -28,20 +28,27 @@ class Asynchronous(ColumnarAlgorithm):
         self._asked: dict[int, int] = {}
 
     def training_step(self) -> None:
-        with self.clock("sampling"):
-            self._ask()
-            if not self._waiting:
-                self._waiting = self._fetch()
-        if not self._waiting:
+        sample = self.next_sample()
+        if sample is None:
             return
-        sample = self._waiting.pop(0)
-        self.clock.elsewhere("sampling", sample.cpu_seconds)
-        self.count([sample])
         settings = self.settings
         lanes = max(1, settings.minibatch // settings.fragment)
         self.learn(sample.columns, minibatch=lanes, epochs=settings.epochs, shuffle=True)
         with self.clock("sampling"):
             self._ask(sample.worker)
+
+    def next_sample(self) -> Sample | None:
+        """The sample that has waited longest, or the first to come; None where none came in `WAIT_SECONDS`."""
+        with self.clock("sampling"):
+            self._ask()
+            if not self._waiting:
+                self._waiting = self._fetch()
+        if not self._waiting:
+            return None
+        sample = self._waiting.pop(0)
+        self.clock.elsewhere("sampling", sample.cpu_seconds)
+        self.count([sample])
+        return sample
 
     def _ask(self, worker: int | None = None) -> None:
         """Send ``worker`` on, or, at the start and after failures, all who have too little to do."""
