@@ -1,8 +1,9 @@
 """Each user's responses in time order, flat and ready for vectorised windows.
 
-The tie rule, stated once: a user's events are sorted by (timestamp, item_id). Events of one item at one timestamp are
-one entry (a click and the purchase that came of it), which is negative where any of them is: so a repeated row counts
-once. The entry's propensity and session are those of the row that stands: of the least feedback, the first in the log.
+The tie rule, stated once: a user's events are sorted by time, those of one moment as their items stand in the
+catalogue. Events of one item at one timestamp are one entry (a click and the purchase that came of it), which is
+negative where any of them is: so a repeated row counts once. The entry's propensity and session are those of the row
+that stands: of the least feedback, the first in the log.
 """
 
 from __future__ import annotations
@@ -75,7 +76,6 @@ class Histories:
             items=items[kept],
             feedback=feedback[kept],
             timestamps=timestamps,
-            catalog=catalog,
             propensities=None if np.isnan(propensities).all() else propensities,
             sessions=_session_codes(log["session_id"].filter(pa.array(kept)), timestamps),
         )
@@ -88,7 +88,6 @@ class Histories:
         items: Int32,
         feedback: Float32,
         timestamps: NDArray[np.int64],
-        catalog: Catalog,
         propensities: Float64 | None = None,
         sessions: NDArray[np.int64] | None = None,
     ) -> Histories:
@@ -97,10 +96,8 @@ class Histories:
         Args:
             sessions: any number for each session; those of two users are two sessions, whatever their numbers.
         """
-        item_rank = np.empty(len(catalog), dtype=np.int64)
-        item_rank[np.argsort(np.asarray(catalog.item_ids, dtype=object))] = np.arange(len(catalog))
         # The feedback comes last, so that the first of a repeated (user, timestamp, item) is its least one.
-        order = np.lexsort((feedback, item_rank[items], timestamps, users))
+        order = np.lexsort((feedback, items, timestamps, users))
         new = np.ones(len(users), dtype=bool)
         new[1:] = np.any([np.diff(column[order]) != 0 for column in (users, timestamps, items)], axis=0)
         order = order[new]

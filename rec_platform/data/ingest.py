@@ -142,7 +142,15 @@ def _require_rows(source: Path, raw: RawTable, log: Validated) -> None:
 
 def _items_of(log: pa.Table) -> pa.Table:
     ids = pc.unique(log["item_id"])
-    return _with_nulls("item_id", ids.take(pc.sort_indices(ids)), ITEMS)
+    return _with_nulls("item_id", ids.take(pc.sort_indices(_sort_keys(ids))), ITEMS)
+
+
+def _sort_keys(ids: pa.Array) -> pa.Array:
+    """Numbers where all ids are whole numbers (10 after 9), else the ids."""
+    try:
+        return ids.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return ids
 
 
 def _complete_users(users: pa.Table | None, log: pa.Table) -> pa.Table:

@@ -5,18 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rec_platform.data.catalog import Catalog
 from rec_platform.data.histories import Histories
 from rec_platform.data.ingest import ingest
 from rec_platform.errors import InputError
-
-CATALOG = Catalog(
-    item_ids=("b", "a", "d", "c"),
-    titles=("", "", "", ""),
-    features=np.zeros((4, 0), dtype=np.float32),
-    feature_names=(),
-    popularity=np.full(4, 0.25, dtype=np.float32),
-)
 
 EVENTS = st.lists(
     st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 4), st.sampled_from([-1.0, 1.0])), max_size=40
@@ -31,19 +22,18 @@ def build(events: list[tuple[int, int, int, float]]) -> Histories:
         items=np.array(columns[1], dtype=np.int32),
         timestamps=np.array(columns[2], dtype=np.int64),
         feedback=np.array(columns[3], dtype=np.float32),
-        catalog=CATALOG,
     )
 
 
 def oracle(events: list[tuple[int, int, int, float]]) -> dict[str, list[tuple[int, int, float]]]:
     """User id -> (timestamp, item, feedback) by the stated tie rule, with dicts and loops."""
-    merged: dict[tuple[int, int, str], float] = {}
+    merged: dict[tuple[int, int, int], float] = {}
     for user, item, time, feedback in events:
-        key = (user, time, CATALOG.item_ids[item])
+        key = (user, time, item)
         merged[key] = min(feedback, merged.get(key, 1.0))
     out: dict[str, list[tuple[int, int, float]]] = {}
-    for user, time, name in sorted(merged):
-        out.setdefault(f"u{user}", []).append((time, CATALOG.item_ids.index(name), merged[user, time, name]))
+    for user, time, item in sorted(merged):
+        out.setdefault(f"u{user}", []).append((time, item, merged[user, time, item]))
     return out
 
 
@@ -166,7 +156,6 @@ def test_columns_stay_with_their_event(events, seed):
         items=items.astype(np.int32),
         feedback=feedback.astype(np.float32),
         timestamps=times,
-        catalog=CATALOG,
         propensities=(1 + items + 10 * times + 100 * users + 1000 * (feedback > 0)) / 10_000,
         sessions=times // 2,
     )

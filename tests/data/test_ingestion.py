@@ -306,3 +306,10 @@ def test_a_failure_while_writing_leaves_the_old_dataset(write_log, tmp_path, mon
     assert sorted(p.name for p in tmp_path.iterdir()) == ["d", "log.csv"]
     monkeypatch.undo()
     assert ingest(path, "csv", output).dataset.hash != before
+
+
+def test_items_made_up_from_the_log_stand_in_the_order_of_their_ids(write_log, tmp_path):
+    numbers = ingest(write_log("user_id,item_id,timestamp\nu,10,1\nu,9,1\nv,100,2\nv,9,3\n"), "csv", tmp_path / "n")
+    assert numbers.dataset.items["item_id"].to_pylist() == ["9", "10", "100"]
+    names = ingest(write_log("user_id,item_id,timestamp\nu,10,1\nu,9,1\nv,a,2\nv,9,3\n"), "csv", tmp_path / "a")
+    assert names.dataset.items["item_id"].to_pylist() == ["10", "9", "a"]
