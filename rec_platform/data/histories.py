@@ -193,6 +193,21 @@ class Histories:
             sessions=None if self.sessions is None else self.sessions[index],
         )
 
+    def before(self, ends: NDArray[Any]) -> Histories:
+        """The first ``ends`` events of each user, int [U] from 0 to his count; users who keep none are left out."""
+        kept = self.positions < np.asarray(ends, dtype=np.int64)[self.user_of_event]
+        counts = np.bincount(self.user_of_event[kept], minlength=len(self))
+        present = counts > 0
+        return Histories(
+            user_ids=tuple(name for name, there in zip(self.user_ids, present, strict=True) if there),
+            offsets=np.concatenate(([0], np.cumsum(counts[present]))).astype(np.int64),
+            items=self.items[kept],
+            feedback=self.feedback[kept],
+            timestamps=self.timestamps[kept],
+            propensities=None if self.propensities is None else self.propensities[kept],
+            sessions=None if self.sessions is None else self.sessions[kept],
+        )
+
 
 def catalog_indices(item_ids: pa.ChunkedArray | pa.Array, catalog: Catalog) -> Int32:
     """Catalogue indices int32 [rows] of a column of ids, -1 for an unknown one."""

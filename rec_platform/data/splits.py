@@ -1,14 +1,16 @@
-"""Ways to hold data back: by user, by time, or the last event of each user."""
+"""Ways to hold data back: users, the last event of each user, or all from one moment on."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rec_platform.data.histories import Histories
 from rec_platform.errors import InputError
+from rec_platform.types import Bool, Int32
 
 
 def split_users(num_users: int, fractions: Sequence[float], seed: int) -> tuple[NDArray[np.int64], ...]:
@@ -30,26 +32,84 @@ def split_users(num_users: int, fractions: Sequence[float], seed: int) -> tuple[
     return tuple(np.sort(order[start:end]) for start, end in zip(starts, ends, strict=True))
 
 
-def temporal_split(histories: Histories, fraction: float) -> tuple[NDArray[np.int64], int]:
-    """Split at one moment for all users: the time before which ``fraction`` of all events lie.
+@dataclass(frozen=True)
+class HeldOut:
+    """A log cut in two: what policies are fitted on, and what n evaluated users took later.
 
-    Returns:
-        end positions int64 [U] (a user's events before it are training, from it on are held back), and the moment in
-        microseconds. Events at the moment itself are held back, so one timestamp is never on both sides.
+    Attributes:
+        split: its name.
+        train: the earlier events; every user with one has a row.
+        users: int64 [n] rows of ``train``.
+        offsets: int64 [n + 1]; ``items[offsets[i]:offsets[i + 1]]`` is what user i took later, distinct.
+        items: int32 catalogue indices.
+        tied: bool [n] only the tie rule says that the held-back event was later than the last one of training; None
+            where a split never separates events of one moment.
+        moment: microseconds at which the log is cut; None where every user has a moment of his own.
+    """
+
+    split: str
+    train: Histories
+    users: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    items: Int32
+    tied: Bool | None = None
+    moment: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+
+def leave_last_one_out(histories: Histories) -> HeldOut:
+    """Hold back the last event of every user with at least two, by the tie rule of `Histories`.
 
     Raises:
-        InputError: the fraction is not in (0, 1), or there are no events.
+        InputError: no user has two events.
+    """
+    counts = histories.counts
+    users = np.flatnonzero(counts >= 2)
+    if not len(users):
+        raise InputError("dataset", "no user has two events", "there is nothing to hold back; use a longer log")
+    last = histories.offsets[users + 1] - 1
+    return HeldOut(
+        split="leave-last-one-out",
+        train=histories.before(np.where(counts >= 2, counts - 1, counts)),
+        users=users,
+        offsets=np.arange(len(users) + 1),
+        items=histories.items[last],
+        tied=histories.timestamps[last] == histories.timestamps[last - 1],
+    )
+
+
+def temporal(histories: Histories, fraction: float = 0.8) -> HeldOut:
+    """Cut the log at one moment for all: the time of the event before which ``fraction`` of all events lie.
+
+    Events at that moment itself are held back, so none of one moment is on both sides. Users are evaluated who have
+    training events and later took an item that anybody took in training and they themselves had not.
+
+    Raises:
+        InputError: the fraction is not in (0, 1), or nobody is left to evaluate.
     """
     if not 0 < fraction < 1:
         raise InputError("fraction", f"{fraction}", "give a number between 0 and 1")
-    if not len(histories.timestamps):
-        raise InputError("histories", "no events to split")
-    moment = int(np.quantile(histories.timestamps, fraction, method="higher"))
-    before = histories.timestamps < moment
-    return np.bincount(histories.user_of_event[before], minlength=len(histories)).astype(np.int64), moment
-
-
-def leave_last_out(histories: Histories, min_history: int = 1) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The last event of each user with at least ``min_history`` before it: user rows and positions, int64 [n]."""
-    rows = np.flatnonzero(histories.counts > min_history)
-    return rows, histories.counts[rows] - 1
+    moment = int(np.sort(histories.timestamps)[int(fraction * len(histories.timestamps))])
+    later = histories.timestamps >= moment
+    owner, item = histories.user_of_event, histories.items.astype(np.int64)
+    ends = np.bincount(owner[~later], minlength=len(histories))
+    width = int(item.max()) + 1
+    pairs = np.setdiff1d((owner * width + item)[later], (owner * width + item)[~later])
+    users, items = np.divmod(pairs, width)
+    kept = np.isin(items, item[~later]) & (ends[users] > 0)
+    users, items = users[kept], items[kept]
+    if not len(users):
+        problem = "nobody with earlier events took an item of the training part after the cut"
+        raise InputError("dataset", problem, "use a longer log, or leave-last-one-out")
+    evaluated, counts = np.unique(users, return_counts=True)
+    rows = np.cumsum(ends > 0) - 1  # of users in the training part
+    return HeldOut(
+        split="temporal",
+        train=histories.before(ends),
+        users=rows[evaluated],
+        offsets=np.concatenate(([0], np.cumsum(counts))),
+        items=items.astype(np.int32),
+        moment=moment,
+    )

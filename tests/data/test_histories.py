@@ -183,3 +183,12 @@ def test_generated_decisions_store_the_history_of_their_user(generated):
         window, _ = histories.window(np.array([user]), np.array([end]), 20)
         assert decision["history"] == [catalog.item_ids[i] for i in window[0] if i >= 0]
         assert decision["history_feedback"] == [1.0] * len(decision["history"])
+
+
+def test_before_keeps_the_first_events_of_each():
+    histories = build([(0, 1, 1, 1.0), (0, 2, 2, -1.0), (1, 0, 1, 1.0), (3, 3, 4, 1.0), (3, 1, 5, 1.0), (3, 0, 6, 1.0)])
+    first = histories.before(np.array([1, 0, 2]))
+    assert first.user_ids == ("u0", "u3")
+    assert first.offsets.tolist() == [0, 1, 3]
+    assert first.items.tolist() == [1, 3, 1]
+    assert first.timestamps.tolist() == [1, 4, 5]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rec_platform.data.histories import Histories
-from rec_platform.data.splits import leave_last_out, split_users, temporal_split
+from rec_platform.data.splits import leave_last_one_out, split_users, temporal
 from rec_platform.errors import InputError
 
 
@@ -23,20 +23,58 @@ def test_impossible_fractions(fractions):
         split_users(10, fractions, seed=0)
 
 
-def test_temporal_split_is_one_moment_for_all(generated):
-    histories = Histories.build(generated, generated.catalog())
-    ends, moment = temporal_split(histories, 0.8)
-    assert ends.sum() == pytest.approx(0.8 * len(histories.items), rel=0.05)
-    training = histories.positions < ends[histories.user_of_event]
-    assert (histories.timestamps[training] < moment).all()
-    assert (histories.timestamps[~training] >= moment).all()
+def log_of(events: list[tuple[int, int, int]]) -> Histories:
+    """Histories of (user, item, timestamp) rows."""
+    users, items, times = (np.array(column, dtype=np.int64) for column in zip(*events, strict=True))
+    return Histories.from_events(
+        user_ids=tuple(f"u{user}" for user in range(10)),
+        users=users,
+        items=items.astype(np.int32),
+        feedback=np.ones(len(users), dtype=np.float32),
+        timestamps=times,
+    )
+
+
+def test_leave_last_one_out_by_hand():
+    # u0 takes 3 last; u1 takes 1 and 2 at once, 2 stands later in the catalogue; u2 has one event only
+    held_out = leave_last_one_out(log_of([(0, 5, 1), (0, 3, 2), (1, 2, 7), (1, 1, 7), (1, 4, 3), (2, 0, 1)]))
+    assert held_out.train.user_ids == ("u0", "u1", "u2")
+    assert held_out.train.items.tolist() == [5, 4, 1, 0]
+    assert held_out.users.tolist() == [0, 1]
+    assert held_out.items.tolist() == [3, 2]
+    assert held_out.tied is not None
+    assert held_out.tied.tolist() == [False, True]
+
+
+def test_leave_last_one_out_of_single_events():
+    with pytest.raises(InputError, match="nothing to hold back"):
+        leave_last_one_out(log_of([(0, 1, 1), (1, 1, 1)]))
+
+
+def test_temporal_by_hand():
+    """Ten events, the cut at the ninth of them in time; one of the same moment as the cut is held back too."""
+    early = [(0, 0, 1), (0, 1, 2), (1, 2, 3), (1, 3, 4), (2, 0, 5), (2, 1, 6), (3, 4, 7)]
+    late = [(0, 2, 8), (0, 0, 8), (1, 9, 9)]  # u0: a new item and one he had; u1: an item that nobody had
+    held_out = temporal(log_of(early + late), fraction=0.8)
+    assert held_out.moment == 8
+    assert held_out.train.items.tolist() == [0, 1, 2, 3, 0, 1, 4]
+    assert (held_out.users.tolist(), held_out.items.tolist(), held_out.offsets.tolist()) == ([0], [2], [0, 1])
     with pytest.raises(InputError, match="fraction"):
-        temporal_split(histories, 1.0)
+        temporal(log_of(early), 1.0)
+    with pytest.raises(InputError, match="nobody"):
+        temporal(log_of([(0, 0, 1), (1, 1, 2)]), 0.5)
 
 
-def test_leave_last_out(generated):
+def test_temporal_is_one_moment_for_all(generated):
     histories = Histories.build(generated, generated.catalog())
-    rows, positions = leave_last_out(histories, min_history=3)
-    assert (histories.counts[rows] == positions + 1).all()
-    assert (positions >= 3).all()
-    assert set(rows) == set(np.flatnonzero(histories.counts >= 4))
+    held_out = temporal(histories, 0.8)
+    assert len(held_out.train.items) == pytest.approx(0.8 * len(histories.items), rel=0.05)
+    assert (held_out.train.timestamps < held_out.moment).all()
+    whole = {name: row for row, name in enumerate(histories.user_ids)}
+    for at, user in enumerate(held_out.users[:50]):
+        row = whole[held_out.train.user_ids[user]]
+        span = slice(histories.offsets[row], histories.offsets[row + 1])
+        before = histories.timestamps[span] < held_out.moment
+        later = set(histories.items[span][~before]) - set(histories.items[span][before])
+        expected = sorted(later & set(held_out.train.items.tolist()))
+        assert held_out.items[held_out.offsets[at] : held_out.offsets[at + 1]].tolist() == expected

@@ -6,17 +6,34 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from rec_platform.errors import InputError, did_you_mean
 from rec_platform.policies.policy import Scorer
 from rec_platform.policies.scorers.affinity import AffinityScorer
+from rec_platform.policies.scorers.content import ContentScorer
 from rec_platform.policies.scorers.diverse import DiverseScorer
 from rec_platform.policies.scorers.export import ScorerExport
+from rec_platform.policies.scorers.factors import FactorScorer
+from rec_platform.policies.scorers.item_to_item import ItemToItemScorer
 from rec_platform.policies.scorers.onnx import FILE, OnnxScorer
 from rec_platform.policies.scorers.static import StaticScorer
 from rec_platform.policies.scorers.uniform import UniformScorer
+from rec_platform.policies.scorers.user_knn import UserKNNScorer
 
-__all__ = ["AffinityScorer", "DiverseScorer", "OnnxScorer", "ScorerExport", "StaticScorer", "UniformScorer", "build"]
+__all__ = [
+    "AffinityScorer",
+    "ContentScorer",
+    "DiverseScorer",
+    "FactorScorer",
+    "ItemToItemScorer",
+    "OnnxScorer",
+    "ScorerExport",
+    "StaticScorer",
+    "UniformScorer",
+    "UserKNNScorer",
+    "build",
+]
 
 Arrays = Mapping[str, np.ndarray]
 Files = Mapping[str, bytes]
@@ -26,10 +43,31 @@ def _diverse(spec: dict[str, Any], arrays: Arrays, files: Files) -> Scorer:
     return DiverseScorer(build(spec["base"], arrays, files), arrays["content"], spec["weight"], spec["window"])
 
 
+def _item_to_item(spec: dict[str, Any], arrays: Arrays, files: Files) -> Scorer:
+    matrix = arrays["matrix"] if "matrix" in arrays else _sparse(arrays)
+    return ItemToItemScorer(matrix, arrays["fallback"], spec["last"], spec["decay"], spec["distinct"])
+
+
+def _user_knn(spec: dict[str, Any], arrays: Arrays, files: Files) -> Scorer:
+    return UserKNNScorer(_sparse(arrays), arrays["fallback"], spec["neighbours"])
+
+
+def _sparse(arrays: Arrays) -> sparse.csr_matrix:
+    """The matrix whose rows are as many as the array says, with as many columns as there are items."""
+    shape = (len(arrays["indptr"]) - 1, len(arrays["fallback"]))
+    return sparse.csr_matrix((arrays["data"], arrays["indices"], arrays["indptr"]), shape=shape)
+
+
 CONSTRUCTORS: dict[str, Callable[[dict[str, Any], Arrays, Files], Scorer]] = {
     "uniform": lambda spec, arrays, files: UniformScorer(),
     "static": lambda spec, arrays, files: StaticScorer(arrays["item_scores"]),
     "affinity": lambda spec, arrays, files: AffinityScorer(arrays["item_features"]),
+    "content": lambda spec, arrays, files: ContentScorer(arrays["item_features"], spec["decay"]),
+    "factors": lambda spec, arrays, files: FactorScorer(
+        arrays["item_factors"], spec["confidence"], spec["regularisation"]
+    ),
+    "item_to_item": _item_to_item,
+    "user_knn": _user_knn,
     "diverse": _diverse,
     "onnx": lambda spec, arrays, files: OnnxScorer(files[FILE]),
 }

@@ -1,0 +1,1 @@
+"""How well policies predict what users took later: splits, lists, metrics, intervals."""

@@ -1,0 +1,61 @@
+"""What recommenders that are fitted to a log, without simulated users, have in common."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+from scipy import sparse
+
+from rec_platform.data.catalog import Catalog
+from rec_platform.data.histories import Histories
+from rec_platform.policies.policy import Scorer
+
+
+@dataclass(frozen=True)
+class FitLog:
+    """What they are fitted to.
+
+    Attributes:
+        histories: events of U users; only positive ones count.
+        catalog: N items. Its popularity is not used: it may know of events that are held back.
+    """
+
+    histories: Histories
+    catalog: Catalog
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """Float64 [N]: positive events of each item."""
+        log = self.histories
+        return np.bincount(log.items[log.feedback > 0], minlength=len(self.catalog)).astype(np.float64)
+
+    @cached_property
+    def matrix(self) -> sparse.csr_matrix:
+        """Float32 [U, N]: 1 where the user took the item, however often."""
+        log = self.histories
+        rows, columns = log.user_of_event[log.feedback > 0], log.items[log.feedback > 0]
+        matrix = sparse.csr_matrix(
+            (np.ones(len(rows), dtype=np.float32), (rows, columns)), shape=(len(log), len(self.catalog))
+        )
+        matrix.data[:] = 1.0
+        return matrix
+
+
+class FittedSettings(BaseModel):
+    """The `algorithm:` section of one of them.
+
+    Attributes:
+        kind: the algorithm's name.
+    """
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    kind: ClassVar[str]
+
+    @abstractmethod
+    def fit(self, log: FitLog, seed: int) -> Scorer:
+        """The recommender that ``log`` makes; ``seed`` decides all that is drawn."""
