@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from rec_platform.cli.evaluate_ranking import ranking
 from rec_platform.cli.output import console, print_json, rollout_table, stdout
 from rec_platform.cli.train import check_report
 from rec_platform.errors import InputError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from rec_platform.training.world import World
 
 app = typer.Typer(no_args_is_help=True, help="Judge policies.")
+app.command("ranking")(ranking)
 
 
 @app.callback()

@@ -1,0 +1,76 @@
+"""`rec-platform evaluate ranking`, on a generated log and, where it is there, on MovieLens-100K."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rec_platform.cli.main import run
+from rec_platform.data.ingest import ingest
+
+MOVIELENS = Path(__file__).parents[3] / "shared" / "data" / "ml-100k"
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("ranking")
+    rows = [f"u{u},{(u * 7 + step * step) % 23},{100 * step + u}" for u in range(40) for step in range(6)]
+    (folder / "log.csv").write_text("user_id,item_id,timestamp\n" + "\n".join(rows) + "\n")
+    ingest(folder / "log.csv", "csv", folder / "dataset")
+    return str(folder / "dataset")
+
+
+def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict:
+    assert run(["evaluate", "ranking", *arguments, "--json"]) == 0
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+@pytest.mark.parametrize("split", ["leave-last-one-out", "temporal"])
+def test_policies_side_by_side(capsys, dataset, split):
+    policies = ["--policy", "popularity", "--policy", "markov:window=2,last=3", "--policy", "popularity:days=0.001"]
+    answer = told(capsys, "--dataset", dataset, "--split", split, "--k", "5", *policies)
+    assert list(answer["policies"]) == ["popularity", "markov:window=2,last=3", "popularity:days=0.001"]
+    assert answer["best"] not in answer["behind"]
+    assert len(answer["behind"]) == 2
+    for result in answer["policies"].values():
+        assert 0 <= result["intervals"]["ndcg@5"][0] <= result["ndcg@5"] <= result["intervals"]["ndcg@5"][1] <= 1
+        assert result["users"] == answer["users"]
+    assert (answer["moment"] is None) == (split == "leave-last-one-out")
+
+
+def test_the_table_states_the_tie_rule(capsys, dataset):
+    assert run(["evaluate", "ranking", "--dataset", dataset, "--policy", "popularity"]) == 0
+    assert "as their items stand in the catalogue" in capsys.readouterr().out.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--policy", "markow"], "markov"),
+        (["--policy", "als:factor=3"], "factors"),
+        (["--policy", "als:factors=0"], "als.factors"),
+        (["--policy", "als:factors"], "not key=value"),
+        (["--policy", "popularity", "--split", "random"], "leave-last-one-out"),
+        (["--policy", "popularity", "--k", "0"], "--k"),
+    ],
+)
+def test_bad_input(capsys, dataset, arguments, words):
+    assert run(["evaluate", "ranking", "--dataset", dataset, *arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not MOVIELENS.exists(), reason="MovieLens-100K is not here")
+def test_popularity_of_movielens_is_that_of_independent_tools(capsys, tmp_path):
+    ingest(MOVIELENS, "movielens-100k", tmp_path / "ml")
+    arguments = ["--dataset", str(tmp_path / "ml"), "--policy", "popularity"]
+    last = told(capsys, *arguments)
+    assert last["users"] == 943
+    assert round(last["policies"]["popularity"]["ndcg@10"], 4) == 0.0253
+    assert round(last["policies"]["popularity"]["hit_rate@10"], 4) == 0.0498
+    slices = last["policies"]["popularity"]["slices"]
+    assert slices["tied"]["users"] + slices["untied"]["users"] == 943
+    temporal = told(capsys, *arguments, "--split", "temporal")
+    assert temporal["users"] == 107
+    assert round(temporal["policies"]["popularity"]["ndcg@10"], 4) == 0.1486
