@@ -188,9 +188,7 @@ def judge(policies: list[Policy], simulator: Simulator) -> Judged:
 
 def null_test(experiment: Experiment, world: World, algorithm: str, folder: Path) -> dict[str, Any]:
     """The same training where nothing is to be gained from far sight: boredom off, in training and in judging."""
-    bare = World(
-        **{**vars(world), "train": world.train.variants()["null"], "evaluation": world.evaluation.variants()["null"]}
-    )
+    bare = world.variant("null")
     trained = train(experiment, bare, folder)
     assert trained.relevance is not None
     policies = [trained.relevance, replace(trained.greedy, name=algorithm)]

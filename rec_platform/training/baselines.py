@@ -14,7 +14,9 @@ from rec_platform.simulation.classic.interest_evolution import InterestEvolution
 from rec_platform.simulation.classic.interest_exploration import InterestExploration
 from rec_platform.simulation.classic.kinds import Classic
 from rec_platform.simulation.classic.long_term_satisfaction import LongTermSatisfaction
+from rec_platform.training.selection import surely_above
 from rec_platform.training.world import World
+from rec_platform.types import Float64
 
 DIVERSITY_WEIGHTS = (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
 TUNING_USERS = 500
@@ -26,8 +28,8 @@ class Tuning:
 
     Attributes:
         weights: those tried.
-        returns: mean return of each in the training simulator.
-        best: the weight that is used.
+        returns: mean return of each with the users who judge (`World.judges`).
+        best: the weight that is used; 0 where no other is surely better.
     """
 
     weights: tuple[float, ...]
@@ -43,7 +45,7 @@ def baselines(world: World, relevance: Scorer | None, tuning: Tuning | None) -> 
 
     Args:
         relevance: log-odds of a positive response fitted to the log; None where the experiment fits none.
-        tuning: the diversity weight found with it in the training simulator (never in the evaluation's).
+        tuning: the diversity weight found with it (never in the evaluation simulator).
     """
     policies = [Policy("random", UniformScorer(), PlackettLuce())]
     if isinstance(world.train, Classic):
@@ -69,23 +71,29 @@ def _classic(simulator: Classic) -> dict[str, Scorer]:
 
 
 def tune_diversity(world: World, relevance: Scorer, *, seed: int) -> Tuning:
-    """The best weight of `DIVERSITY_WEIGHTS`, then of two between it and its neighbours, on the same users."""
-    returns: dict[float, float] = {}
+    """The best weight of `DIVERSITY_WEIGHTS`, then of two between it and its neighbours, on the same users.
+
+    Where none is better than 0 by more than chance it is 0.
+    """
+    returns: dict[float, Float64] = {}
 
     def measure(weight: float) -> None:
         policy = Policy("diverse", _diverse(world, relevance, weight), Greedy())
-        returns[weight] = float(rollout(policy, world.train, users=TUNING_USERS, seed=seed).returns.mean())
+        returns[weight] = rollout(policy, world.judges, users=TUNING_USERS, seed=seed).returns
+
+    def best() -> float:
+        return max(returns, key=lambda weight: float(returns[weight].mean()))
 
     for weight in DIVERSITY_WEIGHTS:
         measure(weight)
-    best = max(returns, key=returns.__getitem__)
-    at = DIVERSITY_WEIGHTS.index(best)
+    first = best()
+    at = DIVERSITY_WEIGHTS.index(first)
     for neighbour in DIVERSITY_WEIGHTS[max(at - 1, 0) : at + 2]:
-        if neighbour != best:
-            measure((best + neighbour) / 2)
+        if neighbour != first:
+            measure((first + neighbour) / 2)
     weights = tuple(sorted(returns))
-    best = max(returns, key=returns.__getitem__)
-    return Tuning(weights, tuple(returns[w] for w in weights), best)
+    found = best() if surely_above(returns[best()], returns[0.0]) else 0.0
+    return Tuning(weights, tuple(float(returns[weight].mean()) for weight in weights), found)
 
 
 def _diverse(world: World, relevance: Scorer, weight: float) -> Scorer:

@@ -27,6 +27,9 @@ def _check_policy(experiment: Experiment) -> None:
     learned = experiment.simulator_kind == "learned"
     if learned and experiment.data.dataset is None:
         raise InputError("data.dataset", "is missing", "a learned simulator is fitted to a dataset folder: name one")
+    if not learned and experiment.data.judging_share:
+        fix = "leave it out"
+        raise InputError("data.judging_share", f"{experiment.simulator_kind} is fitted to no log", fix)
     if not learned and policy.head == "trade_off":
         raise InputError("policy.head", "'trade_off' needs a learned simulator", "use head: dot")
     if not learned and policy.warm_start == "log":

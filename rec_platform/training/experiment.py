@@ -31,12 +31,16 @@ class DataSection(BaseModel):
         dataset: folder that `rec-platform ingest` wrote. With ``simulator.kind: marketplace`` a generated one, whose
             own users are asked.
         evaluation_share: share of the users whose log trains nothing: the evaluation simulator is fitted on them.
+        judging_share: share of the other users whose log trains nothing either: a simulator fitted on them tunes the
+            weight of diversity and says which network is kept. 0 leaves both to the training simulator, whose errors a
+            policy that was trained in it profits from.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     dataset: Path | None = None
     evaluation_share: float = Field(default=0.5, gt=0, lt=1)
+    judging_share: float = Field(default=0.0, ge=0, lt=1)
 
 
 class PolicySection(NetworkConfig):
@@ -46,7 +50,7 @@ class PolicySection(NetworkConfig):
         warm_start: ``log`` fits the relevance to the logged responses before reinforcement learning; ``run`` starts
             from the network of an earlier run, for instance an offline one; ``none`` starts from nothing.
         start_from: name of that run's experiment, in the same home.
-        tune_diversity: before training, set ``diversity`` to the weight that is best in the training simulator.
+        tune_diversity: before training, set ``diversity`` to the weight that is best for the users who judge.
         exploration: how a served decision explores: PPO's slates are drawn at this temperature, SlateQ's with this ε.
     """
 
@@ -63,8 +67,8 @@ class EvaluationSection(BaseModel):
     Attributes:
         users: fresh simulated users, one session each.
         seed: of those users; the same for all policies.
-        judgements: how often the network is judged while it trains, in the *training* simulator, and once before;
-            the best is kept. 0 keeps the last.
+        judgements: how often the network is judged while it trains, never in the evaluation simulator, and once
+            before; the best is kept where it is surely better than the first. 0 keeps the last.
         judging_users: sessions of each of these judgements.
     """
 

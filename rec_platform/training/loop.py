@@ -80,8 +80,7 @@ class TrainingLoop:
         self.curve, self.selection = [], self._fresh_selection()
         if state:
             self.curve = [Progress(**line) for line in state["curve"]]
-            self.selection.judged = [(int(steps), float(mean)) for steps, mean in state["judged"]]
-            self.selection.weights = state["best"]
+            self.selection.set_state(state["selection"])
         algorithm = build_algorithm(self.experiment, self.world, weights=self._weights)
         try:
             if state:
@@ -130,7 +129,7 @@ class TrainingLoop:
                 saved = time.perf_counter()
 
     def _judge(self, algorithm: ColumnarAlgorithm) -> float:
-        """Mean return of the network as it is now, in the training simulator."""
+        """Mean return of the network as it is now, by the users who judge."""
         now = network_weights(algorithm)
         return self.selection.judge(algorithm.done, build_network(self.experiment, self.world, now), now)
 
@@ -173,7 +172,7 @@ class TrainingLoop:
         evaluation = self.experiment.evaluation
         total = total_steps(self.experiment)
         return Selection(
-            self.world.train,
+            self.world.judges,
             served_samplers(self.experiment)[0],
             every=math.ceil(total / evaluation.judgements) if evaluation.judgements else 0,
             users=evaluation.judging_users,
@@ -189,8 +188,7 @@ class TrainingLoop:
         state = {
             "experiment": self._identity,
             "curve": [dataclasses.asdict(line) for line in self.curve],
-            "judged": self.selection.judged,
-            "best": self.selection.weights,
+            "selection": self.selection.get_state(),
             "run": algorithm.get_run_state(),
         }
         save_checkpoint(self.folder / CHECKPOINT, state)
@@ -237,7 +235,7 @@ def network_weights(algorithm: ColumnarAlgorithm) -> Columns:
 def kept_weights(state: dict[str, Any]) -> Columns:
     """All parameters of the network that a checkpointed run kept: the best that was judged, else what training left."""
     learner = state["run"]["learners"][0]
-    weights: Columns = state["best"] or learner["network"] | learner["means"]
+    weights: Columns = state["selection"]["best"] or learner["network"] | learner["means"]
     return weights
 
 

@@ -38,9 +38,9 @@ class Trained:
         policy: the policy that is served: it explores as the experiment says.
         greedy: the same without exploration.
         relevance: the warm start as a policy of its own, greedy; None where there was none.
-        tuning: the diversity weight that is best with that relevance in the training simulator.
+        tuning: the diversity weight that is best with that relevance for the users who judge.
         curve: the progress, oldest first.
-        judged: (steps, return in the training simulator) of the networks the best was chosen from.
+        judged: (steps, mean return) of the networks the best was chosen from.
         weights: of the network that was kept.
     """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,9 @@ from rec_platform.types import Float32
 LONGEST_SESSION = 30
 """Slates of a session where the simulator states no limit; the scale of the context."""
 
+SIMULATOR_SEEDS = {"train": 0, "evaluation": 1, "judging": 2}
+"""What tells their random streams apart."""
+
 MIN_USERS = 20
 """Fewer users with enough events cannot be split into a training and an evaluation population."""
 
@@ -45,6 +48,8 @@ class World:
     catalog: the items.
     train: simulator that policies learn in.
     evaluation: simulator they are judged in: for learned users, fitted on *other* users of the log.
+    judging: simulator that chooses while training, fitted on training users that nothing else is fitted on; None where
+        the training simulator does.
     histories, user_features: of the training users; None in a classic environment.
     encoder: of user features; None in a classic environment.
     rule: which events count.
@@ -56,6 +61,7 @@ class World:
     catalog: Catalog
     train: Simulator
     evaluation: Simulator
+    judging: Simulator | None = None
     histories: Histories | None = None
     user_features: Float32 | None = None
     encoder: UserEncoder | None = None
@@ -63,6 +69,17 @@ class World:
     dataset: DatasetReference | None = None
     fit: dict[str, Any] | None = None
     logged: LoggedDecisions | None = None
+
+    @property
+    def judges(self) -> Simulator:
+        """The simulator that chooses between networks and tunes weights, before and while training."""
+        return self.judging or self.train
+
+    def variant(self, name: str) -> World:
+        """The world with every simulator replaced by its variant ``name`` (`Simulator.variants`)."""
+        judging = self.judging.variants()[name] if self.judging else None
+        train, evaluation = self.train.variants()[name], self.evaluation.variants()[name]
+        return replace(self, train=train, evaluation=evaluation, judging=judging)
 
 
 def build_world(experiment: Experiment, cache: Path) -> World:
@@ -109,33 +126,33 @@ def _learned(experiment: Experiment, config: LearnedSimulatorConfig, cache: Path
             f"{len(log)} users have more than {config.min_history} positive or negative events, {MIN_USERS} are needed",
             "ingest a longer log, or lower simulator.min_history",
         )
-    share = experiment.data.evaluation_share
-    train_rows, evaluation_rows = split_users(len(log), [1.0 - share, share], experiment.seed)
-    key = json.dumps([dataset.hash, config.model_dump(mode="json"), share, experiment.seed], sort_keys=True)
+    share, judging = experiment.data.evaluation_share, experiment.data.judging_share
+    parts = {"train": (1.0 - share) * (1.0 - judging), "evaluation": share, "judging": (1.0 - share) * judging}
+    parts = {name: part for name, part in parts.items() if part}
+    rows = dict(zip(parts, split_users(len(log), list(parts.values()), experiment.seed), strict=True))
+    key = json.dumps([dataset.hash, config.model_dump(mode="json"), parts, experiment.seed], sort_keys=True)
     folder = cache / hashlib.sha256(key.encode()).hexdigest()[:16]
-    simulators, fit = [], {}
-    for name, rows, members, seed in (
-        ("train", train_rows, config.members - config.held_back, 0),
-        ("evaluation", evaluation_rows, config.held_back, 1),
-    ):
-        simulator, report = _fitted(
-            folder / name, log.select(rows), config, members=members, seed=experiment.seed * 2 + seed
-        )
+    simulators, fit = {}, {}
+    for name in parts:
+        members = config.members - config.held_back if name == "train" else config.held_back
+        seed = experiment.seed * len(SIMULATOR_SEEDS) + SIMULATOR_SEEDS[name]
+        simulator, fit[name] = _fitted(folder / name, log.select(rows[name]), config, members=members, seed=seed)
         # Pessimism is for training; judged is what users really answer.
-        if name == "evaluation" and config.pessimism:
+        if name != "train" and config.pessimism:
             simulator = simulator.with_config(config.model_copy(update={"pessimism": 0.0}))
-        simulators.append(simulator)
-        fit[name] = report
+        simulators[name] = simulator
+    train_rows = rows["train"]
     logged = None
     if experiment.algorithm.offline:
-        logged = _logged(log.select(train_rows), dataset, simulators[0].spec, config.reward)
+        logged = _logged(log.select(train_rows), dataset, simulators["train"].spec, config.reward)
     bias = SelectionBias.of(dataset)
     if bias is not None:
         fit["selection_bias"] = asdict(bias)
     return World(
         catalog=catalog,
-        train=simulators[0],
-        evaluation=simulators[1],
+        train=simulators["train"],
+        evaluation=simulators["evaluation"],
+        judging=simulators.get("judging"),
         histories=log.histories.select(train_rows),
         user_features=log.user_features[train_rows],
         encoder=encoder,

@@ -109,6 +109,8 @@ def test_missing_sections(section: str) -> None:
         ("evaluation.users=1", "evaluation.users"),
         ("simulator.slate_size=11", "simulator.num_candidates"),
         ("simulator.num_candidates=2", "simulator.num_candidates"),
+        ("data.judging_share=0.3", "data.judging_share"),
+        ("data.judging_share=1", "data.judging_share"),
         ("policy.head=trade_off", "policy.head"),
         ("policy.warm_start=log", "policy.warm_start"),
         ("policy.tune_diversity=true", "policy.tune_diversity"),

@@ -270,6 +270,24 @@ def test_a_learned_world_gives_its_training_users_log(log: Path, tmp_path: Path)
         build_world(experiment_of(log, "iql", *FITTED, "simulator.sessions={per_user: 2}"), tmp_path)
 
 
+def test_the_users_who_judge_are_neither_trained_with_nor_evaluated(log: Path, tmp_path: Path) -> None:
+    world = build_world(experiment_of(log, "iql", *FITTED, "data.judging_share=0.4"), tmp_path)
+    assert world.judging is not None
+    assert world.histories is not None
+    assert world.judges is world.judging
+    parts = [set(s.log.histories.user_ids) for s in (world.train, world.evaluation, world.judging)]  # type: ignore[attr-defined]
+    assert set(world.histories.user_ids) == parts[0]
+    whole = sum(map(len, parts))
+    assert len(set.union(*parts)) == whole
+    assert [round(len(part) / whole, 1) for part in parts] == [0.3, 0.5, 0.2]
+    without = world.variant("null")
+    assert without.judging is not None
+    assert without.judging.config.leave != world.judging.config.leave  # type: ignore[attr-defined]
+    plain = build_world(experiment_of(log, "iql", *FITTED), tmp_path)
+    assert plain.judging is None
+    assert plain.judges is plain.train
+
+
 def test_pessimism_lowers_what_training_users_pay(log: Path, tmp_path: Path) -> None:
     """And not what users of the judging simulator do."""
     rewards = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -64,12 +65,31 @@ def test_due_before_training_at_even_distances_and_at_the_end(selection: Selecti
     assert judged == [0, 120, 240, 330]  # the first ones at or after a distance of 100, and the last network
 
 
-def test_a_resumed_run_still_knows_the_best(selection: Selection) -> None:
-    selection.judged, selection.weights = [(100, 8.0)], weights_of(1)
-    assert not selection.due(199, 1000)
-    assert selection.due(200, 1000)
-    selection.judge(200, Worth(7.0), weights_of(2))
-    assert selection.weights == weights_of(1)
+def test_a_resumed_run_still_knows_the_best_and_the_start(selection: Selection) -> None:
+    for step, worth in enumerate((6.0, 8.0)):
+        selection.judge(100 * step, Worth(worth), weights_of(step))
+    resumed = replace(selection, judged=[], weights=None, kept=None, start=None)
+    resumed.set_state(selection.get_state())
+    assert resumed == selection
+    assert not resumed.due(199, 1000)
+    assert resumed.due(200, 1000)
+    resumed.judge(200, Worth(7.0), weights_of(2))
+    assert resumed.weights == weights_of(1)
+
+
+def test_the_start_is_given_up_only_for_what_is_better_by_more_than_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = np.random.default_rng(0).normal(size=400)
+    noise = np.random.default_rng(1).normal(size=400)
+    noise = (noise - noise.mean()) / noise.std(ddof=1)  # a standard error of 1/20
+    gains = iter([0.0, 0.09, 0.11, 0.105, -1.0])
+    returns = (start + gain + (noise if gain else 0.0) for gain in gains)
+    monkeypatch.setattr(module, "rollout", lambda *_, **__: SimpleNamespace(returns=next(returns)))
+    selection = Selection(SimpleNamespace(spec=SimpleNamespace(num_items=3)), Greedy(), every=1, users=400, seed=0)
+    kept = []
+    for step in range(5):
+        selection.judge(step, Worth(0.0), weights_of(step))
+        kept.append(selection.kept)
+    assert kept == [0, 0, 2, 2, 2]
 
 
 def test_without_judgements_the_last_is_kept() -> None:
