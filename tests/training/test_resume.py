@@ -86,7 +86,7 @@ def test_another_experiments_checkpoint(ray_cluster: None, tmp_path: Path) -> No
 def test_the_best_network_comes_back(ray_cluster: None, tmp_path: Path) -> None:
     experiment = experiment_of("slateq", OFTEN, "evaluation.judgements=4", "evaluation.judging_users=20")
     course(experiment, tmp_path / "run", until=4)
-    kept = load_checkpoint(tmp_path / "run" / "checkpoint")["best"]
+    kept = load_checkpoint(tmp_path / "run" / "checkpoint")["selection"]["best"]
     assert kept
     build_network(experiment, build_world(experiment, tmp_path), kept)
 
