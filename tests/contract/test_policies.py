@@ -6,6 +6,7 @@ import itertools
 import pickle
 from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ import torch
 
 from rec_platform.data.catalog import Catalog
 from rec_platform.data.feedback import FeedbackRule
+from rec_platform.data.histories import Histories
 from rec_platform.errors import InputError
 from rec_platform.policies import samplers, scorers
+from rec_platform.policies.classical import FITTED, FitLog
 from rec_platform.policies.networks.actor_critic import ActorCritic
 from rec_platform.policies.networks.config import NetworkConfig, StateSizes
 from rec_platform.policies.networks.item_lists import ItemLists
@@ -99,6 +102,25 @@ MAKERS: dict[str, Callable[[], Policy]] = {
         "lird", export_scorer(network(ItemLists, value_scale=2.0), observe(), num_items=ITEMS), Greedy()
     ),
 }  # fmt: skip
+
+
+def fitted(kind: str) -> Policy:
+    """A recommender fitted to forty made-up users."""
+    rng = np.random.default_rng(4)
+    users = np.repeat(np.arange(40), 8)
+    histories = Histories.from_events(
+        user_ids=tuple(f"u{user:02d}" for user in range(40)),
+        users=users,
+        items=rng.zipf(1.5, size=len(users)).clip(max=ITEMS).astype(np.int32) - 1,
+        feedback=rng.choice([-1.0, 1.0, 1.0], size=len(users)).astype(np.float32),
+        timestamps=rng.integers(0, 10**12, size=len(users)),
+    )
+    names = tuple(f"i{item}" for item in range(ITEMS))
+    catalog = Catalog(names, names, FEATURES, tuple("abcd"), POPULARITY)
+    return Policy(kind, FITTED[kind]().fit(FitLog(histories, catalog), 0), EpsilonGreedy(0.2))
+
+
+MAKERS |= {f"fitted_{kind}": partial(fitted, kind) for kind in FITTED}
 
 BY_CANDIDATES = {"sac", "td3", "lird"}
 """An item's score depends on which others are on offer."""
