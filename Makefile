@@ -25,7 +25,7 @@ quickstart: $(VENV)/.installed
 	$(BIN)/rec-platform quickstart $(if $(DATA),--data $(DATA) --format $(FORMAT)) $(ARGS)
 
 test: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)  # two processes, each with a Ray of its own
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
