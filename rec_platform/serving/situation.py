@@ -153,9 +153,8 @@ class SituationReader:
         length = self._contract.history_length
         if length == 0:
             return self._padded([])
-        rows = self._store.history(connection, user_id, self._rule, UNKNOWN_ITEMS_ALLOWANCE * length)
-        indices = self._catalog.index_of(item for item, _ in rows)
-        known = [(int(i), feedback) for i, (_, feedback) in zip(indices, rows, strict=True) if i >= 0]
+        allowance = UNKNOWN_ITEMS_ALLOWANCE * length
+        known = self._store.history(connection, user_id, self._catalog, self._rule, allowance)
         return self._padded(known[-length:])
 
     def _padded(self, known: list[tuple[int, float]]) -> tuple[Int32, Float32]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, func, insert, select
 
+from rec_platform.data.catalog import Catalog
 from rec_platform.data.feedback import FeedbackRule
 from rec_platform.serving.database import insert_new, insert_or_replace, open_engines
 from rec_platform.serving.group_commit import GroupCommit
@@ -117,19 +118,23 @@ class EventStore:
         """A connection for the reads below; close it soon, SQLite keeps its old pages while one is open."""
         return self.reader.connect()
 
-    def history(self, connection: Connection, user_id: str, rule: FeedbackRule, limit: int) -> list[tuple[str, float]]:
-        """The user's latest interactions as (item, +1 or -1), newest last, out of the last ``limit`` that may count.
+    def history(
+        self, connection: Connection, user_id: str, catalog: Catalog, rule: FeedbackRule, limit: int
+    ) -> list[tuple[int, float]]:
+        """The user's latest interactions as (catalogue index, +1 or -1), newest last.
 
-        The tie rule of `rec_platform.data.histories`: sorted by (time, item); events of one item at one moment are one
+        Out of the last ``limit`` that may count; items that are not in the catalogue are left out. The tie rule of
+        `rec_platform.data.histories`: sorted by (time, catalogue index); events of one item at one moment are one
         entry, negative where any of them is.
         """
-        rows = connection.execute(_HISTORY, {"user": user_id, "actions": _actions(rule), "limit": limit})
-        entries: dict[tuple[int, str], float] = {}
-        for moment, item, action, value in rows:
-            feedback = rule.feedback(action, value)
-            if feedback != 0:
-                entries[moment, item] = min(feedback, entries.get((moment, item), 1.0))
-        return [(item, entries[moment, item]) for moment, item in sorted(entries)]
+        rows = connection.execute(_HISTORY, {"user": user_id, "actions": _actions(rule), "limit": limit}).all()
+        entries: dict[tuple[int, int], float] = {}
+        for index, row in zip(catalog.index_of(row.item_id for row in rows).tolist(), rows, strict=True):
+            feedback = rule.feedback(row.action, row.value)
+            if feedback != 0 and index >= 0:
+                entry = (row.occurred_at, index)
+                entries[entry] = min(feedback, entries.get(entry, 1.0))
+        return [(index, entries[moment, index]) for moment, index in sorted(entries)]
 
     def seen_items(self, connection: Connection, user_id: str) -> list[str]:
         """Every item the user ever interacted with."""

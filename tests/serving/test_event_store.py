@@ -10,9 +10,11 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sqlalchemy import select
 
+from rec_platform.data.catalog import Catalog
 from rec_platform.data.feedback import FeedbackRule
 from rec_platform.errors import InputError
 from rec_platform.serving.group_commit import GroupCommit, StoreBusy
@@ -109,9 +111,19 @@ def test_history_reads_what_counts(store: EventStore) -> None:
         [row(f"e{n}", item_id=f"i{n}", occurred_at=n, action="view" if n % 2 else "click") for n in range(9)]
     )
     store.add_events([row("other", user_id="v")]).result()
+    names = tuple(f"i{n}" for n in range(8))  # i8 is not in the catalogue
+    catalog = Catalog(names, names, np.zeros((8, 0), np.float32), (), np.full(8, 0.125, np.float32))
     with store.connect() as connection:
-        assert store.history(connection, "u", FeedbackRule(), 3) == [("i4", 1.0), ("i6", 1.0), ("i8", 1.0)]
+        assert store.history(connection, "u", catalog, FeedbackRule(), 3) == [(4, 1.0), (6, 1.0)]
         assert len(store.seen_items(connection, "u")) == 9
+
+
+def test_events_of_one_moment_stand_as_their_items_in_the_catalogue(store: EventStore) -> None:
+    moments = [("9", 1, "click"), ("10", 1, "click"), ("10", 1, "dislike"), ("9", 0, "dislike")]
+    store.add_events([row(f"e{n}", item_id=i, occurred_at=t, action=a) for n, (i, t, a) in enumerate(moments)]).result()
+    catalog = Catalog(("9", "10"), ("", ""), np.zeros((2, 0), np.float32), (), np.full(2, 0.5, np.float32))
+    with store.connect() as connection:
+        assert store.history(connection, "u", catalog, FeedbackRule(), 9) == [(0, -1.0), (0, 1.0), (1, -1.0)]
 
 
 WRITER = """

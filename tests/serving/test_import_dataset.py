@@ -57,8 +57,8 @@ def test_history_is_that_of_training(dataset: Dataset, tmp_path: Path) -> None:
     items, feedback = histories.window(np.arange(len(histories)), ends, LENGTH)
     with store.connect() as connection:
         for number, user in enumerate(histories.user_ids):
-            read = store.history(connection, user, dataset.feedback_rule, 10 * LENGTH)[-LENGTH:]
-            assert [item for item, _ in read] == [catalog.item_ids[i] for i in items[number]]
+            read = store.history(connection, user, catalog, dataset.feedback_rule, 10 * LENGTH)[-LENGTH:]
+            assert [item for item, _ in read] == items[number].tolist()
             assert [value for _, value in read] == feedback[number].tolist()
         users = store.user_bodies(connection, ["u1", "nobody"])
     assert {user: json.loads(body) for user, body in users.items()} == {"u1": {"age": 21.0, "gender": "F"}}
