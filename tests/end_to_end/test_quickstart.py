@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from rec_platform.cli.main import run
+from rec_platform.cli.quickstart import EXPERIMENTS, experiment_file
 from rec_platform.registry import ModelRegistry
 from rec_platform.serving.decision_log import decisions_table, recompute_propensities
 from rec_platform.serving.store import EventStore
+from rec_platform.training.experiment import read_experiment
 
 SMALL = (
     "--users", "80", "--items", "100", "--set", "stop.env_steps=3000", "--set", "evaluation.users=20",
@@ -23,6 +25,15 @@ POLICIES = {
 
 def quickstart(home: Path, *arguments: str) -> int:
     return run(["quickstart", "--home", str(home), *arguments])
+
+
+def test_both_are_judged_by_the_same_users() -> None:
+    """One table holds both and the baselines of the first: their worlds must be one."""
+    ppo, slateq = (read_experiment(experiment_file(name)) for name in EXPERIMENTS)
+    assert ppo.data == slateq.data
+    assert ppo.simulator == slateq.simulator
+    assert ppo.evaluation == slateq.evaluation
+    assert ppo.seed == slateq.seed
 
 
 def test_logs_become_a_live_recommender(
