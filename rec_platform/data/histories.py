@@ -181,31 +181,26 @@ class Histories:
         """The histories of some users (int rows or bool mask), in the order given; sessions keep their numbers."""
         rows = np.arange(len(self))[np.asarray(users)]
         counts = self.counts[rows]
-        offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
-        index = np.repeat(self.offsets[rows] - offsets[:-1], counts) + np.arange(offsets[-1])
-        return Histories(
-            user_ids=tuple(self.user_ids[row] for row in rows),
-            offsets=offsets,
-            items=self.items[index],
-            feedback=self.feedback[index],
-            timestamps=self.timestamps[index],
-            propensities=None if self.propensities is None else self.propensities[index],
-            sessions=None if self.sessions is None else self.sessions[index],
-        )
+        starts = np.cumsum(counts) - counts
+        return self._take(rows, counts, np.repeat(self.offsets[rows] - starts, counts) + np.arange(counts.sum()))
 
     def before(self, ends: NDArray[Any]) -> Histories:
         """The first ``ends`` events of each user, int [U] from 0 to his count; users who keep none are left out."""
         kept = self.positions < np.asarray(ends, dtype=np.int64)[self.user_of_event]
         counts = np.bincount(self.user_of_event[kept], minlength=len(self))
-        present = counts > 0
+        rows = np.flatnonzero(counts)
+        return self._take(rows, counts[rows], np.flatnonzero(kept))
+
+    def _take(self, users: NDArray[np.int64], counts: NDArray[np.int64], events: NDArray[np.int64]) -> Histories:
+        """The rows ``events``, of which each of ``users`` has the next ``counts``."""
         return Histories(
-            user_ids=tuple(name for name, there in zip(self.user_ids, present, strict=True) if there),
-            offsets=np.concatenate(([0], np.cumsum(counts[present]))).astype(np.int64),
-            items=self.items[kept],
-            feedback=self.feedback[kept],
-            timestamps=self.timestamps[kept],
-            propensities=None if self.propensities is None else self.propensities[kept],
-            sessions=None if self.sessions is None else self.sessions[kept],
+            user_ids=tuple(self.user_ids[row] for row in users),
+            offsets=np.concatenate(([0], np.cumsum(counts))).astype(np.int64),
+            items=self.items[events],
+            feedback=self.feedback[events],
+            timestamps=self.timestamps[events],
+            propensities=None if self.propensities is None else self.propensities[events],
+            sessions=None if self.sessions is None else self.sessions[events],
         )
 
 

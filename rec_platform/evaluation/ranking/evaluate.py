@@ -46,7 +46,7 @@ class RankingResult:
 def item_facts(catalog: Catalog, held_out: HeldOut) -> ItemFacts:
     """What metrics know of items, from the training part alone."""
     counts = np.bincount(held_out.train.items, minlength=len(catalog))
-    return ItemFacts(counts=counts, features=catalog.features, users=len(held_out.train))
+    return ItemFacts(counts=counts, features=catalog.features)
 
 
 def evaluate(rankings: Rankings, facts: ItemFacts, slices: Mapping[str, Bool] | None = None) -> RankingResult:

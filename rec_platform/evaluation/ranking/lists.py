@@ -51,10 +51,6 @@ def rank(
             candidates=candidates,
         )
         lengths = np.minimum(observation.available.sum(axis=1), k)
-        scores = policy.scorer.score(observation)
-        if (lengths == k).all():
-            lists[start : start + len(users)] = policy.sampler.sample(scores, observation, k, rng)
-            continue
         for length in np.unique(lengths[lengths > 0]):
             some = np.flatnonzero(lengths == length)
             part = observation.take(some)

@@ -42,12 +42,10 @@ class ItemFacts:
     Attributes:
         counts: int64 [N] training events of each item.
         features: float32 [N, D] content features.
-        users: number of training users.
     """
 
     counts: NDArray[np.int64]
     features: Float32
-    users: int
 
     @cached_property
     def share(self) -> Float64:

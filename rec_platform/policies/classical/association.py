@@ -10,7 +10,6 @@ from scipy import sparse
 
 from rec_platform.data.histories import DAY, Histories
 from rec_platform.policies.classical.fitted import FitLog, FittedSettings
-from rec_platform.policies.classical.markov import popularity
 from rec_platform.policies.scorers.item_to_item import ItemToItemScorer
 
 
@@ -45,7 +44,7 @@ class AssociationSettings(FittedSettings):
         rules = inverse @ together
         if self.measure == "lift":
             rules = rules @ inverse * taken.shape[0]
-        return ItemToItemScorer(sparse.csr_matrix(rules).astype(np.float32), popularity(log), last=self.last)
+        return ItemToItemScorer(sparse.csr_matrix(rules).astype(np.float32), log.popularity, last=self.last)
 
 
 def baskets(events: Histories) -> np.ndarray:

@@ -9,7 +9,6 @@ from pydantic import Field
 
 from rec_platform.errors import InputError
 from rec_platform.policies.classical.fitted import FitLog, FittedSettings
-from rec_platform.policies.classical.markov import popularity
 from rec_platform.policies.scorers.item_to_item import ItemToItemScorer
 
 MOST_ITEMS = 20_000
@@ -36,4 +35,4 @@ class EASESettings(FittedSettings):
         inverse = np.linalg.inv(gram)
         weights = -inverse / np.diag(inverse)
         np.fill_diagonal(weights, 0.0)
-        return ItemToItemScorer(weights.astype(np.float32), popularity(log), distinct=True)
+        return ItemToItemScorer(weights.astype(np.float32), log.popularity, distinct=True)

@@ -35,6 +35,11 @@ class FitLog:
         return np.bincount(log.items[log.feedback > 0], minlength=len(self.catalog)).astype(np.float64)
 
     @cached_property
+    def popularity(self) -> np.ndarray:
+        """Float32 [N] in [0, 1]: positive events of an item over those of the most popular one."""
+        return (self.counts / max(self.counts.max(), 1.0)).astype(np.float32)
+
+    @cached_property
     def matrix(self) -> sparse.csr_matrix:
         """Float32 [U, N]: 1 where the user took the item, however often."""
         log = self.histories

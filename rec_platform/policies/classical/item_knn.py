@@ -9,7 +9,6 @@ from pydantic import Field
 from scipy import sparse
 
 from rec_platform.policies.classical.fitted import FitLog, FittedSettings
-from rec_platform.policies.classical.markov import popularity
 from rec_platform.policies.scorers.item_to_item import ItemToItemScorer
 
 
@@ -38,4 +37,4 @@ class ItemKNNSettings(FittedSettings):
             model = CosineRecommender(K=self.neighbours, num_threads=1)
         model.fit(log.matrix, show_progress=False)
         matrix = sparse.csr_matrix(model.similarity).astype(np.float32)
-        return ItemToItemScorer(matrix, popularity(log), distinct=True)
+        return ItemToItemScorer(matrix, log.popularity, distinct=True)

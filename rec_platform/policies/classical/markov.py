@@ -43,12 +43,7 @@ class MarkovSettings(FittedSettings):
             (np.concatenate(weights), (np.concatenate(rows), np.concatenate(columns))), shape=(size, size)
         ).tocsr()
         scaled = _power(pairs.sum(axis=1), -self.row_power) @ pairs @ _power(pairs.sum(axis=0), -self.column_power)
-        return ItemToItemScorer(scaled.astype(np.float32), popularity(log), last=self.last, decay=self.decay)
-
-
-def popularity(log: FitLog) -> np.ndarray:
-    """Float32 [N] in [0, 1]: positive events of an item over those of the most popular one."""
-    return (log.counts / max(log.counts.max(), 1.0)).astype(np.float32)
+        return ItemToItemScorer(scaled.astype(np.float32), log.popularity, last=self.last, decay=self.decay)
 
 
 def _power(sums: np.matrix, exponent: float) -> sparse.dia_matrix:

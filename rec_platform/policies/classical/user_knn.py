@@ -7,7 +7,6 @@ from typing import ClassVar
 from pydantic import Field
 
 from rec_platform.policies.classical.fitted import FitLog, FittedSettings
-from rec_platform.policies.classical.markov import popularity
 from rec_platform.policies.scorers.user_knn import UserKNNScorer
 
 
@@ -22,4 +21,4 @@ class UserKNNSettings(FittedSettings):
     neighbours: int = Field(default=100, ge=1)
 
     def fit(self, log: FitLog, seed: int) -> UserKNNScorer:
-        return UserKNNScorer(log.matrix, popularity(log), self.neighbours)
+        return UserKNNScorer(log.matrix, log.popularity, self.neighbours)

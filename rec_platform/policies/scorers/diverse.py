@@ -2,7 +2,7 @@
 
 The strongest simple rule against boredom (Carbonell and Goldstein 1998, MMR, with the recent history in the place of
 the list): score_i - w · mean cosine(content of i, content of the last W consumed items). One weight for everybody,
-tuned in the training simulator; a learned policy has to be held against it.
+tuned in a simulator; a learned policy has to be held against it.
 """
 
 from __future__ import annotations

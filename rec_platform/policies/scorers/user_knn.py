@@ -32,7 +32,11 @@ class UserKNNScorer:
     def _unit(self) -> sparse.csr_matrix:
         """Float64 [N, U]: rows of users scaled to length 1, as columns."""
         length = np.sqrt(np.maximum(np.asarray(self.matrix.sum(axis=1)).ravel(), 1.0))
-        return sparse.csr_matrix((sparse.diags(1.0 / length) @ self.matrix.astype(np.float64)).T)
+        return sparse.csr_matrix((sparse.diags(1.0 / length) @ self._taken).T)
+
+    @cached_property
+    def _taken(self) -> sparse.csr_matrix:
+        return self.matrix.astype(np.float64)
 
     def score(self, observation: Observation) -> Scores:
         rows, columns = np.nonzero(observation.history_feedback > 0)
@@ -46,7 +50,7 @@ class UserKNNScorer:
         if self.neighbours < alike.shape[1]:
             least = -np.partition(-alike, self.neighbours - 1, axis=1)[:, self.neighbours - 1]
             alike[alike < least[:, None]] = 0.0
-        values = sparse.csr_matrix(alike) @ self.matrix.astype(np.float64)
+        values = sparse.csr_matrix(alike) @ self._taken
         values = values.toarray() + SMALLEST * self.fallback
         return Scores(np.take_along_axis(values, observation.candidates, axis=1).astype(np.float32))
 

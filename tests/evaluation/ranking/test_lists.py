@@ -53,7 +53,7 @@ def test_own_items_may_stay():
 
 
 def test_slices_and_the_dictionary():
-    facts = ItemFacts(counts=np.array([2, 3, 1, 2, 1, 0, 0]), features=np.eye(ITEMS, dtype=np.float32), users=3)
+    facts = ItemFacts(counts=np.array([2, 3, 1, 2, 1, 0, 0]), features=np.eye(ITEMS, dtype=np.float32))
     slices = {"first": np.array([True, False, False]), "none": np.zeros(3, dtype=bool)}
     told = evaluate(listed([1, 2, 3, 4, 5, 6, 7], k=3), facts, slices).to_dict()
     assert told["hit_rate@3"] == 2 / 3

@@ -31,7 +31,7 @@ def rankings_of(pairs: list[tuple[list[int], list[int]]]) -> Rankings:
     return Rankings(items, hits, np.array([len(taken) for _, taken in pairs]))
 
 
-FACTS = ItemFacts(counts=np.arange(20)[::-1], features=np.eye(20, dtype=np.float32), users=10)
+FACTS = ItemFacts(counts=np.arange(20)[::-1], features=np.eye(20, dtype=np.float32))
 
 
 @given(cases())
@@ -50,7 +50,7 @@ def test_equal_to_ranx(case):
 
 def facts(counts: list[int], features: list[list[float]] | None = None) -> ItemFacts:
     content = np.array(features if features is not None else [[1.0]] * len(counts), dtype=np.float32)
-    return ItemFacts(counts=np.array(counts), features=content, users=5)
+    return ItemFacts(counts=np.array(counts), features=content)
 
 
 def lists_of(items: list[list[int]], hits: list[list[int]] | None = None) -> Rankings:
