@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from rec_platform.data.dataset import Dataset
 from rec_platform.data.feedback import FeedbackRule
-from rec_platform.data.formats import RawLog, reader
+from rec_platform.data.formats import MAPPED, RawLog, reader
 from rec_platform.data.formats.raw import RawTable
 from rec_platform.data.manifest import Check, Source, SourceFile
 from rec_platform.data.schema import ITEMS, USERS
@@ -38,8 +38,9 @@ class IngestResult:
 
     Attributes:
         dataset: the dataset written.
-        rows_read, rows_kept, rows_rejected: rows of the log.
+        rows_read, rows_kept, rows_rejected: rows of the log as it stands in the source.
         users, items: rows of the tables written (all that are known, with events or without).
+        interactions, decisions: rows of the tables written; a row of the source may be several events.
         rejected: reason -> rows of the log.
     """
 
@@ -97,7 +98,7 @@ def ingest(
         problem = f"a column is of a type that cannot be read: {str(error).splitlines()[0]}"
         raise InputError(str(source), problem, "give texts, numbers or times") from error
     log = tables["interactions"]
-    _require_rows(source, raw.interactions, log)
+    _require_rows(source, format, raw.interactions, log)
     tell("writing", 0.8)
     items = tables["items"].table if "items" in tables else _items_of(log.table)
     dataset = write_dataset(
@@ -109,6 +110,7 @@ def ingest(
         users=_complete_users(tables["users"].table if "users" in tables else None, log.table),
         decisions=tables["decisions"].table if "decisions" in tables else None,
         rejected={table: validated.rejected for table, validated in tables.items()},
+        rows_read=raw.interactions.rows_read,
         checks=_checks(tables, raw, items),
     )
     tell("done", 1.0)
@@ -121,19 +123,23 @@ def _validate(raw: RawLog) -> dict[str, Validated]:
         tables["items"] = validate_items(raw.items)
     if raw.users is not None:
         tables["users"] = validate_users(raw.users)
-    if raw.decisions is not None:
-        tables["decisions"] = validate_decisions(raw.decisions)
     known = tables["items"].table["item_id"].combine_chunks() if "items" in tables else None
     tables["interactions"] = validate_interactions(
         raw.interactions, default_event=raw.default_event, item_ids=known, rows_may_repeat=raw.rows_may_repeat
     )
+    if raw.decisions is not None:
+        lost = tables["interactions"].rejected["row_number"]
+        tables["decisions"] = validate_decisions(
+            raw.decisions.without(lost) if raw.decisions_are_rows else raw.decisions
+        )
     return tables
 
 
-def _require_rows(source: Path, raw: RawTable, log: Validated) -> None:
+def _require_rows(source: Path, format: str, raw: RawTable, log: Validated) -> None:
     if not len(log.table):
         reasons = ", ".join(f"{reason} {count}" for reason, count in count_values(log.rejected["reason"]).items())
-        fix = f"the first is {log.rejected['row'][0].as_py()[:200]}; map columns with --map"
+        advice = "map columns with --map" if format in MAPPED else "check the file and the --format"
+        fix = f"the first is {log.rejected['row'][0].as_py()[:200]}; {advice}"
         raise InputError(str(source), f"all {raw.rows_read} rows were rejected: {reasons}", fix)
     users = len(pc.unique(log.table["user_id"]))
     if users < 2:

@@ -61,7 +61,7 @@ def write_dataset(
     Args:
         interactions: at least one row, sorted by time. Here and in the other tables a nullable column may be missing.
         rejected: table name -> `REJECTED` rows; empty tables are not written.
-        rows_read: interaction rows of the source; the rows given where None.
+        rows_read: rows of the source's log, of which one may be several interactions; the rows given where None.
         texts: further files, name -> content.
 
     Raises:
@@ -85,6 +85,7 @@ def write_dataset(
             (folder / path).write_text(text, encoding="utf-8")
             files[path] = _stored(folder / path, rows=None)
         lost = len(rejected["interactions"]) if "interactions" in rejected else 0
+        read = len(interactions) + lost if rows_read is None else rows_read
         span = pc.min_max(interactions["timestamp"]).as_py()
         manifest = DatasetManifest(
             format_version=FORMAT_VERSION,
@@ -93,8 +94,8 @@ def write_dataset(
             code_version=code_version(),
             source=source,
             counts=Counts(
-                rows_read=len(interactions) + lost if rows_read is None else rows_read,
-                rows_kept=len(interactions),
+                rows_read=read,
+                rows_kept=read - lost,
                 rows_rejected=lost,
                 users=len(users),
                 items=len(items),

@@ -74,11 +74,51 @@ def test_help_lists_every_format():
     assert all(name in text for name in (*READERS, "generator"))
 
 
-@pytest.mark.parametrize(("format", "message"), [("coat", "no train.ascii"), ("online-retail", "no online_retail.csv")])
+@pytest.mark.parametrize(
+    ("format", "message"),
+    [
+        ("coat", "no train.ascii"),
+        ("movielens-1m", "no ratings.dat"),
+        ("online-retail", "no online_retail.csv"),
+        ("open-bandit", "no all.csv, men.csv, women.csv"),
+    ],
+)
 def test_a_folder_of_something_else_is_bad_input(tmp_path, capsys, format, message):
     code = main.run(["ingest", str(tmp_path), "--format", format, "--output", str(tmp_path / "d")])
     assert code == main.BAD_INPUT
     assert message in capsys.readouterr().err
+
+
+def test_movielens_1m(tmp_path, capsys):
+    (tmp_path / "ratings.dat").write_text("1::10::5::978300760\n2::10::3::978302109\n2::11::9::978302109\n")
+    arguments = ["ingest", str(tmp_path), "--format", "movielens-1m", "--output", str(tmp_path / "d")]
+    assert main.run([*arguments, "--map", "user_id=UserID"]) == main.BAD_INPUT
+    message = capsys.readouterr().err
+    assert "fixed columns" in message
+    assert "leave --map out" in message
+    assert main.run([*arguments, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    assert (answer["rows_read"], answer["rows_kept"], answer["rejected"]) == (3, 2, {"bad_rating": 1})
+
+
+def test_open_bandit(tmp_path, capsys):
+    folder = tmp_path / "bts" / "women"
+    folder.mkdir(parents=True)
+    names = ["timestamp", "item_id", "position", "click", "propensity_score", *(f"user_feature_{n}" for n in range(4))]
+    rows = [f"2019-11-24,{n % 2},3,{n % 2},0.5,a,b,c,{n}" for n in range(4)]
+    (folder / "women.csv").write_text("\n".join([",".join(names), *rows, "2019-11-24,0,4,0,0.5,a,b,c,0"]) + "\n")
+    features = ",".join(f"item_feature_{n}" for n in range(4))
+    arguments = ["ingest", str(folder), "--format", "open-bandit", "--output", str(tmp_path / "d")]
+    assert main.run(arguments) == main.BAD_INPUT
+    assert "no item_context.csv" in capsys.readouterr().err
+    (folder / "item_context.csv").write_text(f"item_id,{features}\n0,0.5,x,y,z\n1,0.5,x,y,w\n")
+    assert main.run([*arguments, "--map", "user_id=user_feature_0"]) == main.BAD_INPUT
+    assert "fixed columns" in capsys.readouterr().err
+    assert main.run([*arguments, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    assert answer["rejected"] == {"bad_position": 1}
+    counts = ("rows_read", "rows_kept", "rows_rejected", "users", "items", "interactions", "decisions")
+    assert [answer[name] for name in counts] == [5, 4, 1, 4, 2, 6, 4]
 
 
 def test_mapping_pairs():

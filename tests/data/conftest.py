@@ -28,6 +28,12 @@ def coat() -> Path:
     return shared("coat/train.ascii.gz")
 
 
+@pytest.fixture(scope="session")
+def open_bandit() -> Path:
+    """The folder with random/men, bts/women and so on."""
+    return shared("open-bandit/random")
+
+
 def shared(name: str) -> Path:
     """The folder of a file of the shared data; without it the test is skipped."""
     path = SHARED_DATA / name

@@ -5,8 +5,10 @@ from pathlib import Path
 
 from rec_platform.data.formats.coat import read_coat
 from rec_platform.data.formats.delimited import read_csv
+from rec_platform.data.formats.movielens_1m import read_movielens_1m
 from rec_platform.data.formats.movielens_100k import read_movielens_100k
 from rec_platform.data.formats.online_retail import read_online_retail
+from rec_platform.data.formats.open_bandit import read_open_bandit
 from rec_platform.data.formats.parquet import read_parquet
 from rec_platform.data.formats.raw import RawLog, RawTable
 from rec_platform.errors import InputError, did_you_mean
@@ -18,9 +20,14 @@ READERS: dict[str, Reader] = {
     "coat": read_coat,
     "csv": read_csv,
     "movielens-100k": read_movielens_100k,
+    "movielens-1m": read_movielens_1m,
     "online-retail": read_online_retail,
+    "open-bandit": read_open_bandit,
     "parquet": read_parquet,
 }
+
+MAPPED = ("csv", "parquet")
+"""Formats whose columns have names of the user's choice; the others refuse a mapping."""
 
 GENERATOR = "generator"
 """The format name of the built-in marketplace, which is generated and not read."""
@@ -37,4 +44,4 @@ def reader(name: str) -> Reader:
     return READERS[name]
 
 
-__all__ = ["GENERATOR", "READERS", "RawLog", "RawTable", "Reader", "reader"]
+__all__ = ["GENERATOR", "MAPPED", "READERS", "RawLog", "RawTable", "Reader", "reader"]

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from rec_platform.data.feedback import RANDOM_RATING
+from rec_platform.data.formats.opened import read_whole
 from rec_platform.data.formats.raw import RawLog, RawTable, find_file, require_source
 from rec_platform.errors import InputError
 from rec_platform.types import Float64
@@ -121,9 +122,8 @@ def read_matrix(path: Path) -> Float64:
         InputError: not readable, empty, a word that is no number, or lines of several lengths.
     """
     try:
-        with pa.input_stream(str(path), compression="detect") as stream:
-            lines = stream.read().decode("ascii").rstrip().splitlines()
-    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        lines = read_whole(path).to_pybytes().decode("ascii").rstrip().splitlines()
+    except UnicodeDecodeError as error:
         raise InputError(str(path), f"not readable: {str(error).splitlines()[0]}", "unpack it again") from error
     if not lines:
         raise InputError(str(path), "the file is empty", "unpack it again")

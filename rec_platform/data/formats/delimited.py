@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
 from rec_platform.data.formats.columns import ITEM_COLUMNS, USER_COLUMNS, check_mapping, interactions, renamed
+from rec_platform.data.formats.opened import Replaced, opened
 from rec_platform.data.formats.raw import RawLog, RawTable, find_file, require_source
 from rec_platform.errors import InputError
 
@@ -18,6 +19,9 @@ INTERACTION_FILES = ("interactions.csv", "events.csv", "ratings.csv")
 
 LARGEST_ROW = 1 << 24
 """Bytes; a longer row is an error."""
+
+STAND_IN = "\x1f"
+"""The unit separator, put in the place of a delimiter of several characters: Arrow knows single ones only."""
 
 
 def read_csv(source: Path, mapping: Mapping[str, str]) -> RawLog:
@@ -60,11 +64,14 @@ def read_text(
     delimiter: str = ",",
     quoted: bool = True,
     encoding: str = "utf-8",
+    wanted: Callable[[str], bool] = lambda name: True,
 ) -> RawTable:
     """Every field of a delimited text file as text; rows with too many or few fields are set aside.
 
     Args:
         columns: names, where the file has no header line.
+        delimiter: may be of several ASCII characters where ``columns`` are given and nothing is quoted.
+        wanted: columns to keep, by name; the others take no memory.
 
     Raises:
         InputError: not readable as text, empty, or a header that repeats a name.
@@ -72,33 +79,35 @@ def read_text(
     names = list(columns) if columns is not None else _header(path, delimiter, encoding)
     malformed: list[tuple[int, str]] = []
     shift = 0 if columns is not None else 1  # Arrow counts the header as row 1
+    mark = delimiter if len(delimiter) == 1 else STAND_IN
 
     def set_aside(row: arrow_csv.InvalidRow) -> str:
-        malformed.append((row.number - shift, row.text))
+        malformed.append((row.number - shift, row.text.replace(mark, delimiter)))
         return "skip"
 
     try:
-        with pa.input_stream(str(path), compression="detect") as stream:
+        with opened(path) as stream:
             table = arrow_csv.read_csv(
-                stream,
+                stream if mark == delimiter else Replaced(stream, delimiter.encode(), mark.encode()),
                 read_options=arrow_csv.ReadOptions(
                     column_names=names, skip_rows=shift, encoding=encoding, block_size=LARGEST_ROW, use_threads=False
                 ),
                 parse_options=arrow_csv.ParseOptions(
-                    delimiter=delimiter,
+                    delimiter=mark,
                     quote_char='"' if quoted else False,
                     newlines_in_values=quoted,
                     invalid_row_handler=set_aside,
                 ),
-                convert_options=arrow_csv.ConvertOptions(column_types={name: pa.string() for name in names}),
+                convert_options=arrow_csv.ConvertOptions(
+                    column_types={name: pa.string() for name in names},
+                    include_columns=[name for name in names if wanted(name)],
+                ),
             )
     except pa.ArrowInvalid as error:
         if "Empty CSV file" in str(error) or "Could not skip initial 1 rows" in str(error):
-            table = pa.table({name: pa.array([], pa.string()) for name in names})
+            table = pa.table({name: pa.array([], pa.string()) for name in names if wanted(name)})
         else:
             raise _unreadable(path, error, encoding) from error
-    except OSError as error:
-        raise _unreadable(path, error, encoding) from error
     if quoted:
         _refuse_open_quote(path, malformed)
     total = len(table) + len(malformed)
@@ -107,11 +116,8 @@ def read_text(
 
 
 def _header(path: Path, delimiter: str, encoding: str) -> list[str]:
-    try:
-        with pa.input_stream(str(path), compression="detect") as stream:
-            start = stream.read(1 << 16).decode(encoding, errors="ignore").removeprefix("\ufeff")
-    except (OSError, pa.ArrowException) as error:
-        raise _unreadable(path, error, encoding) from error
+    with opened(path) as stream:
+        start = stream.read(1 << 16).decode(encoding, errors="ignore").removeprefix("\ufeff")
     if "\x00" in start or start.startswith("PAR1"):
         raise InputError(str(path), "this is not text", "give a CSV file, or another --format")
     lines = start.splitlines()

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rec_platform.data.formats.delimited import read_text
+from rec_platform.data.formats.opened import bare_suffix
 from rec_platform.data.formats.raw import RawLog, RawTable, find_file, require_source
 from rec_platform.data.formats.workbook import SUFFIX, read_workbook
 from rec_platform.data.parsing import as_numbers, as_text
@@ -37,7 +38,7 @@ CONVENTIONS = {
 
 
 def read_online_retail(source: Path, mapping: Mapping[str, str]) -> RawLog:
-    """Read the table from a CSV (plain or gzipped) or an .xlsx file, or from the folder where it lies.
+    """Read the table from a CSV or an .xlsx file, plain or gzipped, or from the folder where it lies.
 
     A line of an invoice is an event ``purchase``; `CONVENTIONS` says what its fields mean. The item is the StockCode as
     written (letters, zeros), the user the CustomerID. Equal lines of one invoice are so many purchases: none is a
@@ -57,7 +58,7 @@ def read_online_retail(source: Path, mapping: Mapping[str, str]) -> RawLog:
     if path is None:
         problem = "the folder has no online_retail.csv, .csv.gz or .xlsx"
         raise InputError(str(source), problem, "name the file itself, or give another --format")
-    raw = read_workbook(path) if path.suffix.lower() == SUFFIX else read_text(path)
+    raw = read_workbook(path) if bare_suffix(path) == SUFFIX else read_text(path)
     missing = [name for name in COLUMNS if name not in raw.table.column_names]
     if missing:
         problem = f"no column {', '.join(missing)}; it has {', '.join(raw.table.column_names[:20])}"

@@ -9,10 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rec_platform.data.formats.columns import ITEM_COLUMNS, USER_COLUMNS, check_mapping, interactions, renamed
+from rec_platform.data.formats.opened import GZIP_SUFFIX, read_whole
 from rec_platform.data.formats.raw import RawLog, RawTable, find_file, require_source
 from rec_platform.data.schema import DECISIONS
 from rec_platform.errors import InputError
 
+SUFFIX = ".parquet"
 INTERACTION_FILES = ("interactions.parquet", "events.parquet", "ratings.parquet", "interactions")
 
 
@@ -20,7 +22,8 @@ def read_parquet(source: Path, mapping: Mapping[str, str]) -> RawLog:
     """Read Parquet with the columns of `delimited.read_csv`, of any sensible type.
 
     ``SOURCE`` is a file, or a folder with ``interactions.parquet`` (a file or a folder of parts) and optionally
-    ``items.parquet``, ``users.parquet`` and ``decisions.parquet`` (`schema.DECISIONS`). ``category`` may be a list.
+    ``items.parquet``, ``users.parquet`` and ``decisions.parquet`` (`schema.DECISIONS`), each plain or gzipped as a
+    whole. ``category`` may be a list.
 
     Raises:
         InputError: nothing there, not Parquet, or a required column is missing.
@@ -61,14 +64,25 @@ def _read(path: Path) -> pa.Table:
     if not parts:
         raise InputError(str(path), "the folder has no .parquet file", "check the path")
     try:
-        return pa.concat_tables([pq.ParquetFile(part).read() for part in parts], promote_options="permissive")
+        tables = [pq.ParquetFile(_unpacked(part)).read() for part in parts]
+        return pa.concat_tables(tables, promote_options="permissive")
     except (OSError, pa.ArrowException) as error:
         problem = f"not readable as Parquet: {str(error).splitlines()[0]}"
         raise InputError(str(path), problem, "check the file and the --format") from error
 
 
 def _parts(path: Path) -> list[Path]:
-    return sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    """The files of a table; of a part that lies there plain and gzipped, the plain one."""
+    if not path.is_dir():
+        return [path]
+    plain = set(path.glob(f"*{SUFFIX}"))
+    packed = {part for part in path.glob(f"*{SUFFIX}{GZIP_SUFFIX}") if part.with_suffix("") not in plain}
+    return sorted(plain | packed)
+
+
+def _unpacked(part: Path) -> Path | pa.BufferReader:
+    """What to read a part from: the file itself, or, where it is gzipped, its unpacked bytes."""
+    return pa.BufferReader(read_whole(part)) if part.suffix.lower() == GZIP_SUFFIX else part
 
 
 def _require(raw: RawTable, column: str, path: Path | None) -> None:

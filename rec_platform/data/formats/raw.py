@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,8 @@ class RawTable:
 
     Attributes:
         table: our columns that the source has, of any type (texts from a text file).
-        row_numbers: int64 [rows] number of each row in the source, data rows counted from 1.
+        row_numbers: int64 [rows] number of each row in the source, data rows counted from 1. Rows that stem from one
+            of the source (an impression and its click) share its number.
         malformed: rows that are no rows (too many or few fields): number and text.
         original: the same rows with the source's own columns and names, to keep a rejected row as it was; ``table``
             where None.
@@ -41,7 +42,19 @@ class RawTable:
 
     @property
     def rows_read(self) -> int:
-        return len(self.table) + len(self.malformed)
+        """Rows of the source, the malformed ones too."""
+        return len(np.unique(self.row_numbers)) + len(self.malformed)
+
+    def without(self, row_numbers: pa.ChunkedArray) -> RawTable:
+        """The table less the rows of these numbers."""
+        kept = ~np.isin(self.row_numbers, row_numbers.to_numpy())
+        return replace(
+            self,
+            table=self.table.filter(pa.array(kept)),
+            row_numbers=self.row_numbers[kept],
+            original=None if self.original is None else self.original.filter(pa.array(kept)),
+            refused={reason: failing[kept] for reason, failing in self.refused.items()},
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +70,8 @@ class RawLog:
         conventions: what the reader decided where the source leaves it open (units, times), column -> rule.
         rows_may_repeat: a row that says the same as an earlier one is one more event (two lines of an invoice), not
             a duplicate to reject.
+        decisions_are_rows: decisions and interactions are two readings of the same rows of the source, by
+            ``row_numbers``: a row rejected as an interaction is no decision either.
     """
 
     interactions: RawTable
@@ -68,6 +83,7 @@ class RawLog:
     mapping: Mapping[str, str] = field(default_factory=dict)
     conventions: Mapping[str, str] = field(default_factory=dict)
     rows_may_repeat: bool = False
+    decisions_are_rows: bool = False
 
 
 def find_file(folder: Path, names: Sequence[str]) -> Path | None:

@@ -1,15 +1,17 @@
-"""Spreadsheets (.xlsx) as the tables of text that `delimited.read_text` gives."""
+"""Spreadsheets (.xlsx, plain or gzipped) as the tables of text that `delimited.read_text` gives."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, datetime
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from rec_platform.data.formats.opened import GZIP_SUFFIX, read_whole
 from rec_platform.data.formats.raw import RawTable
 from rec_platform.errors import InputError
 
@@ -49,8 +51,9 @@ def _rows(path: Path) -> Iterator[tuple[Any, ...]]:
     except ImportError as error:
         fix = "pip install 'rec_platform[xlsx]', or save the table as CSV"
         raise InputError(str(path), "reading .xlsx needs openpyxl, which is not installed", fix) from error
+    file = path if path.suffix.lower() != GZIP_SUFFIX else BytesIO(read_whole(path).to_pybytes())
     try:
-        workbook = load_workbook(path, read_only=True, data_only=True)
+        workbook = load_workbook(file, read_only=True, data_only=True)
         yield from workbook.worksheets[0].iter_rows(values_only=True)
         workbook.close()
     except Exception as error:  # openpyxl lets zip, XML and key errors through as they are
