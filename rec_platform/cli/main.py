@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from rec_platform.cli import bench, evaluate, ingest, models, quickstart, serve, train
+from rec_platform.cli import bench, evaluate, ingest, models, quickstart, segment, serve, train
 from rec_platform.errors import InputError
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 app.command("quickstart")(quickstart.quickstart)
 app.command("ingest")(ingest.ingest)
+app.command("segment")(segment.segment)
 app.command("train")(train.train)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")

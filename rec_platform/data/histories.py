@@ -77,7 +77,7 @@ class Histories:
             feedback=feedback[kept],
             timestamps=timestamps,
             propensities=None if np.isnan(propensities).all() else propensities,
-            sessions=_session_codes(log["session_id"].filter(pa.array(kept)), timestamps),
+            sessions=session_codes(log["session_id"].filter(pa.array(kept)), timestamps),
         )
 
     @staticmethod
@@ -211,7 +211,7 @@ def catalog_indices(item_ids: pa.ChunkedArray | pa.Array, catalog: Catalog) -> I
     return indices
 
 
-def _session_codes(session_ids: pa.ChunkedArray, timestamps: NDArray[np.int64]) -> NDArray[np.int64] | None:
+def session_codes(session_ids: pa.ChunkedArray, timestamps: NDArray[np.int64]) -> NDArray[np.int64] | None:
     """Int64 [rows]: from 0 for a session id, below 0 for the day of an event without one; None where none has one."""
     named = session_ids.combine_chunks().dictionary_encode()
     if named.null_count == len(named):

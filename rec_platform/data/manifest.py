@@ -71,6 +71,18 @@ class StoredFile(_Strict):
     rows: int | None = None
 
 
+class SegmentsRecord(_Strict):
+    """How the column ``segment`` of the users came to be (`rec_platform.data.segments`)."""
+
+    method: str
+    as_of: datetime
+    """No event from this moment on was counted."""
+    users: int
+    """Users who have a segment."""
+    frequency_is: str
+    monetary_is: str
+
+
 class DatasetManifest(_Strict):
     """The content of ``dataset.json``. It is written last, so a folder without it is not a dataset."""
 
@@ -90,6 +102,8 @@ class DatasetManifest(_Strict):
     """`FeedbackRule.to_dict()`: which events enter a history."""
     files: dict[str, StoredFile]
     """Path inside the folder -> what is there."""
+    segments: SegmentsRecord | None = None
+    """None where `rec-platform segment` has not run."""
 
     @property
     def feedback_rule(self) -> FeedbackRule:

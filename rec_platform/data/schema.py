@@ -42,8 +42,10 @@ USERS = pa.schema(
         pa.field("gender", pa.string()),
         pa.field("location", pa.string()),
         pa.field("signup_date", TIMESTAMP),
+        pa.field("segment", pa.string()),
     ]
 )
+"""``segment``: what `rec-platform segment` or the source puts the user in."""
 
 DECISIONS = pa.schema(
     [

@@ -159,6 +159,7 @@ def validate_users(raw: RawTable) -> Validated:
         "gender": _texts(table, "gender"),
         "location": _texts(table, "location"),
         "signup_date": signup,
+        "segment": _texts(table, "segment"),
     }
     return _split(raw, reasons, columns, USERS)
 
@@ -228,6 +229,7 @@ def _categories(table: pa.Table) -> pa.Array:
 def _split(raw: RawTable, reasons: _Reasons, columns: dict[str, Any], schema: pa.Schema) -> Validated:
     passing = pa.array(reasons.passing)
     failing = np.flatnonzero(~reasons.passing)
+    failing = failing[np.unique(raw.row_numbers[failing], return_index=True)[1]]  # a row of the source stands once
     numbers = [*(number for number, _ in raw.malformed), *raw.row_numbers[failing].tolist()]
     names = ["malformed_row"] * len(raw.malformed) + [reasons.names[code] for code in reasons.code[failing]]
     rows = (raw.table if raw.original is None else raw.original).take(pa.array(failing)).to_pylist()

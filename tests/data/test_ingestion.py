@@ -33,6 +33,7 @@ def test_movielens_100k_is_read_whole(ml_100k, tmp_path):
     assert any("é" in (title or "") for title in dataset.items["title"].to_pylist())  # ISO-8859-1 was read as such
     assert dataset.users.slice(0, 1).to_pylist()[0] | {"signup_date": None} == {
         "user_id": "1", "age": 24.0, "gender": "M", "location": "85711", "signup_date": None,
+        "segment": None,
     }  # fmt: skip
     assert str(dataset.manifest.time_range.first) == "1997-09-20 03:05:10+00:00"
     catalog = dataset.catalog()

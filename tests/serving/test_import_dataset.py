@@ -39,7 +39,7 @@ def dataset(tmp_path: Path) -> Dataset:
         interactions=pa.table(columns),
         items=pa.Table.from_pylist([{"item_id": f"i{n}"} for n in range(30)], schema=ITEMS),
         users=pa.Table.from_pylist(
-            [{"user_id": f"u{n}", "age": 20.0 + n, "gender": "F"} for n in range(5)], schema=USERS
+            [{"user_id": f"u{n}", "age": 20.0 + n, "gender": "F", "segment": "loyal"} for n in range(5)], schema=USERS
         ),
     )
 
@@ -61,5 +61,7 @@ def test_history_is_that_of_training(dataset: Dataset, tmp_path: Path) -> None:
             assert [item for item, _ in read] == items[number].tolist()
             assert [value for _, value in read] == feedback[number].tolist()
         users = store.user_bodies(connection, ["u1", "nobody"])
-    assert {user: json.loads(body) for user, body in users.items()} == {"u1": {"age": 21.0, "gender": "F"}}
+    known = {user: json.loads(body) for user, body in users.items()}
+    assert known == {"u1": {"age": 21.0, "gender": "F", "segment": "loyal"}}
+    np.testing.assert_array_equal(dataset.user_encoder().encode([known["u1"]]), dataset.user_features(["u1"]))
     store.close()

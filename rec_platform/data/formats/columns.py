@@ -14,7 +14,7 @@ INTERACTION_COLUMNS = (
     "user_id", "item_id", "timestamp", "event", "value", "weight", "rating", "session_id", "propensity",
 )  # fmt: skip
 ITEM_COLUMNS = ("item_id", "title", "category", "price", "rating")
-USER_COLUMNS = ("user_id", "age", "gender", "location", "signup_date")
+USER_COLUMNS = ("user_id", "age", "gender", "location", "signup_date", "segment")
 REQUIRED = ("user_id", "item_id", "timestamp")
 
 DEFAULT_EVENT = "click"

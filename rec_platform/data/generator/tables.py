@@ -27,6 +27,7 @@ def user_table(world: World, rng: np.random.Generator) -> pa.Table:
         "gender": pa.array(GENDERS).take(pa.array(world.gender)),
         "location": pa.array(CITIES).take(pa.array(world.city)),
         "signup_date": pa.array(signup).cast(TIMESTAMP),
+        "segment": pa.nulls(len(signup), pa.string()),
     }
     return pa.table(columns, schema=USERS)
 
