@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +12,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from rec_platform.evaluation.ranking.evaluate import RankingResult
+from rec_platform.evaluation.ranking.resampling import Difference
 from rec_platform.evaluation.rollout import ROLLOUT_COLUMNS, Rollout, rollout_rows
+
+RANKING_COLUMNS = ("ndcg", "hit_rate", "recall", "map", "mrr", "coverage", "novelty", "popularity_bias")
+"""On a wide terminal; ``--json`` has all."""
+
+NARROW = ("ndcg", "hit_rate", "coverage")
+"""On one of fewer than `WIDE` columns."""
+
+WIDE = 130
 
 console = Console(stderr=True)
 """Progress and remarks."""
@@ -43,6 +53,31 @@ def rollout_table(rollouts: dict[str, Rollout], title: str) -> Table:
         table.add_column(name, justify="right" if number else "left")
     for row in rollout_rows(rollouts):
         table.add_row(*row)
+    return table
+
+
+def ranking_table(results: Mapping[str, RankingResult], behind: Mapping[str, Difference], k: int, title: str) -> Table:
+    """Policies by NDCG, best first, each with its interval, and how sure it is that it is behind the best.
+
+    Args:
+        behind: of all policies but the best; empty where there is nothing to compare.
+    """
+    shown = RANKING_COLUMNS if stdout.width >= WIDE else NARROW
+    table = Table(title=title, title_justify="left")
+    table.add_column("policy")
+    for name in shown:
+        table.add_column(f"{name}@{k}", justify="right")
+    if behind:
+        table.add_column("behind, p", justify="right")
+    key = f"ndcg@{k}"
+    for name in sorted(results, key=lambda name: -results[name].metrics[key].mean):
+        told = results[name].to_dict()
+        lower, upper = told["intervals"][key]
+        cells = [f"{told[f'{metric}@{k}']:.4f}" for metric in shown]
+        cells[0] += f" ({lower:.4f}…{upper:.4f})"
+        gap = behind.get(name)
+        place = [f"{gap.difference:.4f}, {gap.p_value:.3f}" if gap else "best"] if behind else []
+        table.add_row(name, *cells, *place)
     return table
 
 

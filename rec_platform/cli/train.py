@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rec_platform.cli.output import console, print_json, rollout_table, stdout, training_bar
+from rec_platform.cli.output import console, print_json, ranking_table, rollout_table, stdout, training_bar
 from rec_platform.errors import InputError
 from rec_platform.registry.home import platform_home
+
+if TYPE_CHECKING:
+    from rec_platform.training.fitted_experiment import FittedExperiment
 
 
 def train(
@@ -20,12 +23,17 @@ def train(
     report: Annotated[Path | None, typer.Option(help="Write an HTML report here.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")] = False,
 ) -> None:
-    """Train a recommender, judge it on fresh simulated users, and register it."""
-    from rec_platform.training.experiment import read_experiment
+    """Train a recommender, judge it on fresh simulated users or on what was held back of the log, and register it."""
+    from rec_platform.training.fitted_experiment import FittedExperiment, read_any_experiment
 
-    checked = read_experiment(experiment, set_ or [])
+    checked = read_any_experiment(experiment, set_ or [])
     where = platform_home(home)
     check_report(report)
+    if isinstance(checked, FittedExperiment):
+        if resume:
+            raise InputError("--resume", f"{checked.algorithm.kind} is fitted in one go", "leave it out")
+        _fit(checked, where, report, json_=json_)
+        return
 
     from rec_platform.evaluation.report import write_report
     from rec_platform.training.run import run_experiment
@@ -55,6 +63,35 @@ def train(
         f"registered as [bold]{checked.name}@{run.version}[/] after {run.env_steps:,} slates and "
         f"{last.gradient_steps:,} gradient steps, {last.cpu_seconds:.0f} CPU-seconds"
     )
+
+
+def _fit(experiment: FittedExperiment, home: Path, report: Path | None, *, json_: bool) -> None:
+    """The same for a recommender that is fitted to a log."""
+    from rec_platform.evaluation.report import write_report
+    from rec_platform.training.fit import run_fitted
+
+    run = run_fitted(experiment, home, on_phase=lambda words: console.print(f"· {words}"))
+    kind, settings = experiment.algorithm.kind, experiment.evaluation
+    rankings = {} if run.ranking is None else {kind: run.ranking}
+    remarks = run.task.remarks if run.task is not None else []
+    if report is not None:
+        write_report(report, title=experiment.name, rollouts=run.rollouts, curves={}, rankings=rankings, notes=remarks)
+    if json_:
+        evaluation: dict[str, Any] = {"policies": {name: result.to_dict() for name, result in run.rollouts.items()}}
+        if run.ranking is not None:
+            evaluation["ranking"] = {"split": settings.split, **run.ranking.to_dict()}
+        print_json(
+            {"model": f"{experiment.name}@{run.version}", "cpu_seconds": run.cpu_seconds, "evaluation": evaluation}
+        )
+        return
+    if run.ranking is not None:
+        title = f"{settings.split}: {run.ranking.users:,} users, full ranking"
+        stdout.print(ranking_table(rankings, {}, settings.k, title))
+        for line in remarks:
+            stdout.print(line, soft_wrap=True, markup=False, highlight=False)
+    if run.rollouts:
+        stdout.print(rollout_table(run.rollouts, f"{settings.users} fresh users"))
+    stdout.print(f"registered as [bold]{experiment.name}@{run.version}[/] after {run.cpu_seconds:.1f} CPU-seconds")
 
 
 def check_report(report: Path | None) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from rec_platform.evaluation.fit_quality import fit_section
 from rec_platform.evaluation.html_page import svg, table, write_page
+from rec_platform.evaluation.ranking.evaluate import RankingResult
 from rec_platform.evaluation.rollout import ROLLOUT_COLUMNS, Z95, Estimate, Rollout, best_first, rollout_rows
 
 
@@ -30,6 +31,7 @@ def write_report(
     title: str,
     rollouts: Mapping[str, Rollout],
     curves: Mapping[str, Sequence[CurvePoint]],
+    rankings: Mapping[str, RankingResult] | None = None,
     fit: Mapping[str, Any] | None = None,
     notes: Sequence[str] = (),
 ) -> None:
@@ -38,15 +40,22 @@ def write_report(
     Args:
         rollouts: by policy, all on the same users.
         curves: by training run.
+        rankings: by policy, all of the same held-out events.
         fit: quality of the simulators' fits, by simulator.
         notes: sentences for the reader.
     """
-    parts = [
-        "<h2>Policies on fresh simulated users</h2>",
-        table(ROLLOUT_COLUMNS, rollout_rows(rollouts)),
-        "<p class='note'>Mean over users with its 95&nbsp;% interval; one session a user, the same users for all.</p>",
-        bars(rollouts),
-    ]
+    parts = []
+    if rankings:
+        parts += ["<h2>Ranking of held-out events</h2>", table(*_ranking_table(rankings))]
+        parts.append("<p class='note'>Mean over users, of NDCG with its 95&nbsp;% interval.</p>")
+    if rollouts:
+        parts += [
+            "<h2>Policies on fresh simulated users</h2>",
+            table(ROLLOUT_COLUMNS, rollout_rows(rollouts)),
+            "<p class='note'>Mean over users with its 95&nbsp;% interval; one session a user, the same users for all."
+            "</p>",
+            bars(rollouts),
+        ]
     if any(curves.values()):
         parts += ["<h2>Learning curves</h2>", _curves(curves)]
         parts.append("<p class='note'>Return of finished sessions while exploring, in the training simulator.</p>")
@@ -54,6 +63,19 @@ def write_report(
         parts += fit_section(fit)
     parts += [f"<p class='note'>{html.escape(note)}</p>" for note in notes]
     write_page(path, title=title, parts=parts)
+
+
+def _ranking_table(rankings: Mapping[str, RankingResult]) -> tuple[list[str], list[list[str]]]:
+    """Head and rows, best NDCG first; a column a metric."""
+    first = next(iter(rankings.values()))
+    ndcg = f"ndcg@{first.k}"
+    rows = []
+    for name in sorted(rankings, key=lambda name: -rankings[name].metrics[ndcg].mean):
+        told = rankings[name].to_dict()
+        lower, upper = told["intervals"][ndcg]
+        rows.append([name, *(f"{told[key]:.4f}" for key in (*first.metrics, *first.overall))])
+        rows[-1][1 + list(first.metrics).index(ndcg)] += f" ({lower:.4f}…{upper:.4f})"
+    return ["policy", *first.metrics, *first.overall], rows
 
 
 def bars(rollouts: Mapping[str, Rollout]) -> str:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import torch
 
+from rec_platform.policies.networks.export import export_scorer
 from rec_platform.policies.policy import Policy
 from rec_platform.training.baselines import Tuning, tune_diversity
 from rec_platform.training.build import build_network, served_samplers
 from rec_platform.training.engine.columns import Columns
 from rec_platform.training.engine.ray_session import ray_session
 from rec_platform.training.experiment import Experiment
-from rec_platform.training.export import export_scorer
 from rec_platform.training.loop import TrainingLoop
 from rec_platform.training.progress import Progress
 from rec_platform.training.start.earlier_run import weights_of_run

@@ -30,6 +30,7 @@ from rec_platform.simulation.response.report import SelectionBias
 from rec_platform.simulation.simulator import Simulator, SimulatorSpec
 from rec_platform.simulation.simulators import build
 from rec_platform.training.experiment import Experiment
+from rec_platform.training.fitted_experiment import FittedExperiment
 from rec_platform.types import Float32
 
 LONGEST_SESSION = 30
@@ -82,7 +83,7 @@ class World:
         return replace(self, train=train, evaluation=evaluation, judging=judging)
 
 
-def build_world(experiment: Experiment, cache: Path) -> World:
+def build_world(experiment: Experiment | FittedExperiment, cache: Path) -> World:
     """Build or fit the simulators.
 
     Args:
@@ -91,6 +92,7 @@ def build_world(experiment: Experiment, cache: Path) -> World:
     Raises:
         InputError: the dataset is missing or too small.
     """
+    assert experiment.simulator is not None
     if isinstance(experiment.simulator, LearnedSimulatorConfig):
         return _learned(experiment, experiment.simulator, cache)
     if isinstance(experiment.simulator, MarketplaceConfig) and experiment.data.dataset is not None:
@@ -111,7 +113,7 @@ def _classic_catalog(simulator: Classic) -> Catalog:
     return Catalog(names, names, features, feature_names, share)
 
 
-def _learned(experiment: Experiment, config: LearnedSimulatorConfig, cache: Path) -> World:
+def _learned(experiment: Experiment | FittedExperiment, config: LearnedSimulatorConfig, cache: Path) -> World:
     assert experiment.data.dataset is not None
     dataset = Dataset.open(experiment.data.dataset)
     catalog, encoder, rule = dataset.catalog(), dataset.user_encoder(), dataset.feedback_rule
@@ -163,7 +165,7 @@ def _learned(experiment: Experiment, config: LearnedSimulatorConfig, cache: Path
     )
 
 
-def _marketplace_of_log(experiment: Experiment, config: MarketplaceConfig, folder: Path) -> World:
+def _marketplace_of_log(experiment: Experiment | FittedExperiment, config: MarketplaceConfig, folder: Path) -> World:
     """The users who made a generated log. An offline algorithm learns from all of it and is judged by all of them."""
     dataset = Dataset.open(folder)
     simulator = Marketplace.of_dataset(

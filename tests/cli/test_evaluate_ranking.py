@@ -40,6 +40,22 @@ def test_policies_side_by_side(capsys, dataset, split):
     assert (answer["moment"] is None) == (split == "leave-last-one-out")
 
 
+@pytest.mark.parametrize("split", ["leave-last-one-out", "temporal"])
+def test_slices_by_segment(capsys, dataset, split):
+    arguments = ["--dataset", dataset, "--split", split, "--policy", "popularity"]
+    plain, sliced = (told(capsys, *arguments, "--slices", slices) for slices in ("none", "segments"))
+    before, after = (answer["policies"]["popularity"]["slices"] for answer in (plain, sliced))
+    assert {name: after[name] for name in before} == before
+    segments = {name: figures for name, figures in after.items() if name.startswith("segment=")}
+    assert len(segments) > 2
+    assert set(after) == {*before, *segments}
+    assert sum(figures["users"] for figures in segments.values()) == sliced["users"]
+    mean = sum(figures["users"] * figures["ndcg@10"] for figures in segments.values()) / sliced["users"]
+    assert mean == pytest.approx(sliced["policies"]["popularity"]["ndcg@10"])
+    assert run(["evaluate", "ranking", *arguments, "--slices", "segments"]) == 0
+    assert next(iter(segments)).removeprefix("segment=") in capsys.readouterr().out
+
+
 def test_the_table_states_the_tie_rule(capsys, dataset):
     assert run(["evaluate", "ranking", "--dataset", dataset, "--policy", "popularity"]) == 0
     assert "as their items stand in the catalogue" in capsys.readouterr().out.replace("\n", " ")
@@ -54,6 +70,7 @@ def test_the_table_states_the_tie_rule(capsys, dataset):
         (["--policy", "als:factors"], "not key=value"),
         (["--policy", "popularity", "--split", "random"], "leave-last-one-out"),
         (["--policy", "popularity", "--k", "0"], "--k"),
+        (["--policy", "popularity", "--slices", "ages"], "segments"),
     ],
 )
 def test_bad_input(capsys, dataset, arguments, words):

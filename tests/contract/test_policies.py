@@ -19,9 +19,11 @@ from rec_platform.data.feedback import FeedbackRule
 from rec_platform.data.histories import Histories
 from rec_platform.errors import InputError
 from rec_platform.policies import samplers, scorers
-from rec_platform.policies.classical import FITTED, FitLog
+from rec_platform.policies.fitted import FITTED
+from rec_platform.policies.fitting import FitLog
 from rec_platform.policies.networks.actor_critic import ActorCritic
 from rec_platform.policies.networks.config import NetworkConfig, StateSizes
+from rec_platform.policies.networks.export import export_scorer
 from rec_platform.policies.networks.item_lists import ItemLists
 from rec_platform.policies.networks.item_value import ItemValue
 from rec_platform.policies.networks.proto_action import ProtoAction
@@ -30,7 +32,6 @@ from rec_platform.policies.policy import Policy
 from rec_platform.policies.samplers import EpsilonGreedy, Greedy, PlackettLuce, RatioOptimal
 from rec_platform.policies.scorers import AffinityScorer, DiverseScorer, StaticScorer, UniformScorer
 from rec_platform.registry import ObservationContract, read_bundle, write_bundle
-from rec_platform.training.export import export_scorer
 from rec_platform.types import Observation
 
 ITEMS, USER, CONTEXT, HISTORY = 30, 4, 2, 6
@@ -117,7 +118,8 @@ def fitted(kind: str) -> Policy:
     )
     names = tuple(f"i{item}" for item in range(ITEMS))
     catalog = Catalog(names, names, FEATURES, tuple("abcd"), POPULARITY)
-    return Policy(kind, FITTED[kind]().fit(FitLog(histories, catalog), 0), EpsilonGreedy(0.2))
+    log = FitLog(histories, catalog, np.zeros((len(histories), 0), dtype=np.float32))
+    return Policy(kind, FITTED[kind]().fit(log, 0), EpsilonGreedy(0.2))
 
 
 MAKERS |= {f"fitted_{kind}": partial(fitted, kind) for kind in FITTED}

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from rec_platform.policies.classical.fitted import FitLog, FittedSettings
+from rec_platform.policies.fitting import FitLog, FittedSettings
 from rec_platform.policies.scorers.factors import FactorScorer
 
 

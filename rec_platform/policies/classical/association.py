@@ -9,7 +9,7 @@ from pydantic import Field
 from scipy import sparse
 
 from rec_platform.data.histories import DAY, Histories
-from rec_platform.policies.classical.fitted import FitLog, FittedSettings
+from rec_platform.policies.fitting import FitLog, FittedSettings
 from rec_platform.policies.scorers.item_to_item import ItemToItemScorer
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from rec_platform.errors import InputError
-from rec_platform.policies.classical.fitted import FitLog, FittedSettings
+from rec_platform.policies.fitting import FitLog, FittedSettings
 from rec_platform.policies.scorers.content import ContentScorer
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 from scipy import sparse
 
-from rec_platform.policies.classical.fitted import FitLog, FittedSettings
+from rec_platform.policies.fitting import FitLog, FittedSettings
 from rec_platform.policies.scorers.item_to_item import ItemToItemScorer
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from rec_platform.data.histories import DAY
-from rec_platform.policies.classical.fitted import FitLog, FittedSettings
+from rec_platform.policies.fitting import FitLog, FittedSettings
 from rec_platform.policies.scorers.static import StaticScorer
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from rec_platform.policies.classical.fitted import FitLog, FittedSettings
+from rec_platform.policies.fitting import FitLog, FittedSettings
 from rec_platform.policies.scorers.user_knn import UserKNNScorer
 
 

@@ -6,6 +6,9 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+SMALL_CATALOGUE = 4
+"""Up to so many items a candidate, scoring all of them and picking is faster than gathering vectors first."""
+
 
 class CandidateNetwork(nn.Module):
     """A network that scores items for users.

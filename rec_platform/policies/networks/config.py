@@ -32,7 +32,8 @@ class NetworkConfig(BaseModel):
 
     Attributes:
         encoder: what summarises the history. ``none`` ignores it, ``mean`` pools it with learned weights by age,
-            ``gru`` reads it in order.
+            ``gru`` reads it in order, ``attention`` weighs each event by what came after it (SASRec), ``drr_ave``,
+            ``drr_u`` and ``drr_p`` multiply the last five liked items with each other or with the user (DRR).
         head: ``dot`` is an inner product of a state query with item vectors: full capacity. ``trade_off`` only weighs
             a relevance fitted to the log against likeness to what was consumed last, with weights that depend on the
             state: small, so that it cannot exploit what is wrong with its simulator.
@@ -46,7 +47,7 @@ class NetworkConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    encoder: Literal["none", "mean", "gru"] = "mean"
+    encoder: Literal["none", "mean", "gru", "attention", "drr_ave", "drr_u", "drr_p"] = "mean"
     head: Literal["dot", "trade_off"] = "dot"
     hidden: list[Width] = Field(default_factory=lambda: [64, 64])
     embedding: int = Field(default=32, ge=1, le=1024)

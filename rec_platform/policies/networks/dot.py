@@ -112,6 +112,12 @@ def as_tensor(array: np.ndarray) -> Tensor:
         return torch.from_numpy(contiguous)
 
 
+def vectors_of(history: Tensor, lookup: ItemLookup) -> Tensor:
+    """Vectors [B, L, d] of a history's items [B, L]; zeros at padding."""
+    items = history.long()
+    return lookup.at(items.clamp(min=0)) * (items >= 0).unsqueeze(-1)
+
+
 def product(vectors: Tensor, query: Tensor) -> Tensor:
     """Inner products [B, M] of queries [B, d] with vectors [N, d] of all items, or [B, M, d] of each row's own."""
     if vectors.dim() == 2:
@@ -125,16 +131,15 @@ class StateEncoder(nn.Module):
     def __init__(self, config: NetworkConfig, sizes: StateSizes) -> None:
         super().__init__()
         encoder = config.encoder if sizes.history_length else "none"
-        self.history = ENCODERS[encoder](sizes.history_length, config.embedding)
-        self.size = sizes.user_features + sizes.context + int(self.history.size)
+        self.history = ENCODERS[encoder](sizes.history_length, config.embedding, sizes.user_features)
+        self.size = sizes.user_features + sizes.context + self.history.size
         self.uses_history = encoder != "none"
 
     def forward(self, obs: dict[str, Tensor], lookup: ItemLookup) -> Tensor:
         parts = [obs["user_features"], obs["context"]]
         if self.uses_history:
-            items = obs["history"].long()
-            seen = lookup.at(items.clamp(min=0)) * (items >= 0).unsqueeze(-1)
-            parts.append(self.history(seen, obs["history_feedback"]))
+            seen = vectors_of(obs["history"], lookup)
+            parts.append(self.history(seen, obs["history_feedback"], obs["user_features"]))
         return torch.cat(parts, dim=1)
 
 

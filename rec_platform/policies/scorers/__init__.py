@@ -11,6 +11,7 @@ from scipy import sparse
 from rec_platform.errors import InputError, did_you_mean
 from rec_platform.policies.policy import Scorer
 from rec_platform.policies.scorers.affinity import AffinityScorer
+from rec_platform.policies.scorers.blend import BlendScorer, part_of
 from rec_platform.policies.scorers.content import ContentScorer
 from rec_platform.policies.scorers.diverse import DiverseScorer
 from rec_platform.policies.scorers.export import ScorerExport
@@ -23,6 +24,7 @@ from rec_platform.policies.scorers.user_knn import UserKNNScorer
 
 __all__ = [
     "AffinityScorer",
+    "BlendScorer",
     "ContentScorer",
     "DiverseScorer",
     "FactorScorer",
@@ -52,6 +54,14 @@ def _user_knn(spec: dict[str, Any], arrays: Arrays, files: Files) -> Scorer:
     return UserKNNScorer(_sparse(arrays), arrays["fallback"], spec["neighbours"])
 
 
+def _blend(spec: dict[str, Any], arrays: Arrays, files: Files) -> Scorer:
+    parts = [
+        build(part, part_of(number, arrays, "."), part_of(number, files, "-"))
+        for number, part in enumerate(spec["parts"])
+    ]
+    return BlendScorer(tuple(parts), tuple(spec["weights"]), tuple(spec["log_scores"]))
+
+
 def _sparse(arrays: Arrays) -> sparse.csr_matrix:
     """The matrix whose rows are as many as the array says, with as many columns as there are items."""
     shape = (len(arrays["indptr"]) - 1, len(arrays["fallback"]))
@@ -69,6 +79,7 @@ CONSTRUCTORS: dict[str, Callable[[dict[str, Any], Arrays, Files], Scorer]] = {
     "item_to_item": _item_to_item,
     "user_knn": _user_knn,
     "diverse": _diverse,
+    "blend": _blend,
     "onnx": lambda spec, arrays, files: OnnxScorer(files[FILE]),
 }
 

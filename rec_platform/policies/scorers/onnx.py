@@ -12,11 +12,14 @@ from rec_platform.types import Observation
 
 FILE = "scorer.onnx"
 INPUTS = ("user_features", "history", "history_feedback", "context", "candidates")
+PADDING = {"history": -1, "history_feedback": 0}
 OUTPUTS = ("values", "masses", "null_value", "null_mass")
 
 
 class OnnxScorer:
     """Scores by a graph whose inputs are the fields of `Observation` (those it uses) and whose outputs are `Scores`'.
+
+    Of a longer history it sees the newest events that the graph has room for, a shorter one is padded.
 
     Args:
         model: the serialised ONNX graph. Inputs among `INPUTS`, outputs ``values`` and, for SlateQ, all of `OUTPUTS`.
@@ -35,12 +38,13 @@ class OnnxScorer:
         self._model = model
         self._batch = batch
         self._inputs = tuple(i.name for i in self._session.get_inputs())
+        self._widths = {i.name: i.shape[1] for i in self._session.get_inputs()}
         self._outputs = tuple(o.name for o in self._session.get_outputs())
         if not set(self._inputs) <= set(INPUTS) or self._outputs not in (OUTPUTS[:1], OUTPUTS):
             raise InputError(FILE, f"has inputs {self._inputs} and outputs {self._outputs}", "export it with `train`")
 
     def score(self, observation: Observation) -> Scores:
-        feeds = {name: getattr(observation, name) for name in self._inputs}
+        feeds = {name: self._fitting(name, getattr(observation, name)) for name in self._inputs}
         rows = observation.batch_size
         parts = [
             self._session.run(None, {name: array[start : start + self._batch] for name, array in feeds.items()})
@@ -48,6 +52,17 @@ class OnnxScorer:
         ]
         columns = parts[0] if len(parts) == 1 else [np.concatenate(column) for column in zip(*parts, strict=True)]
         return Scores(*columns)
+
+    def _fitting(self, name: str, array: np.ndarray) -> np.ndarray:
+        """What the graph was made for: of a history as much as it looks at, of features that it ignores none."""
+        width, given = self._widths[name], array.shape[1]
+        if width == 0 or (name in PADDING and width == given):
+            return array[:, :width]
+        if name not in PADDING:
+            return array
+        if width < given:
+            return np.ascontiguousarray(array[:, -width:])
+        return np.pad(array, ((0, 0), (width - given, 0)), constant_values=PADDING[name])
 
     def export(self) -> ScorerExport:
         return ScorerExport({"kind": "onnx"}, {}, {FILE: self._model})

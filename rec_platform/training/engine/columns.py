@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rec_platform.policies.networks.candidate_network import CandidateNetwork
+from rec_platform.policies.networks.candidate_network import SMALL_CATALOGUE, CandidateNetwork
 from rec_platform.policies.policy import Scores
 from rec_platform.types import Observation
 
@@ -19,9 +19,6 @@ FIELDS = ("user_features", "history", "history_feedback", "context")
 CANDIDATES = "candidates"
 AVAILABLE = "available"
 NEXT = "next_"
-
-SMALL_CATALOGUE = 4
-"""Up to so many items a candidate, scoring all of them and picking is faster than gathering vectors first."""
 
 Columns = dict[str, np.ndarray]
 Rows = dict[str, Tensor]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rec_platform.policies.networks.dot import DotNetwork
+from rec_platform.policies.networks.export import export_scorer
 from rec_platform.policies.policy import Policy
 from rec_platform.policies.samplers import Greedy
 from rec_platform.training.build import state_sizes
 from rec_platform.training.engine.columns import Columns
 from rec_platform.training.experiment import Experiment
-from rec_platform.training.export import export_scorer
 from rec_platform.training.start.relevance import fit_relevance
 from rec_platform.training.world import World
 from rec_platform.types import Observation

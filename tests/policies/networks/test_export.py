@@ -10,13 +10,13 @@ from torch import nn
 from rec_platform.policies.networks.actor_critic import ActorCritic
 from rec_platform.policies.networks.config import NetworkConfig, StateSizes
 from rec_platform.policies.networks.dot import DotNetwork
+from rec_platform.policies.networks.export import export_scorer
 from rec_platform.policies.networks.item_lists import ItemLists
 from rec_platform.policies.networks.item_value import ItemValue
 from rec_platform.policies.networks.proto_action import ProtoAction
 from rec_platform.policies.networks.slate_q import SlateValue
 from rec_platform.policies.policy import Scorer
 from rec_platform.policies.scorers import build
-from rec_platform.training.export import export_scorer
 from rec_platform.types import Observation
 
 ITEMS, HISTORY, FEATURES, CONTEXT = 23, 6, 3, 2

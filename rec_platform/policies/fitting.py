@@ -14,6 +14,7 @@ from scipy import sparse
 from rec_platform.data.catalog import Catalog
 from rec_platform.data.histories import Histories
 from rec_platform.policies.policy import Scorer
+from rec_platform.types import Float32
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,12 @@ class FitLog:
     Attributes:
         histories: events of U users; only positive ones count.
         catalog: N items. Its popularity is not used: it may know of events that are held back.
+        user_features: float32 [U, F].
     """
 
     histories: Histories
     catalog: Catalog
+    user_features: Float32
 
     @cached_property
     def counts(self) -> np.ndarray:
@@ -56,10 +59,15 @@ class FittedSettings(BaseModel):
 
     Attributes:
         kind: the algorithm's name.
+        offline: it learns from logged decisions; these look at responses alone.
+        log_scores: scores are logarithms of probabilities, up to a constant; else they are larger the better, and what
+            is below 0 counts for nothing (see `BlendScorer`).
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     kind: ClassVar[str]
+    offline: ClassVar[bool] = False
+    log_scores: ClassVar[bool] = False
 
     @abstractmethod
     def fit(self, log: FitLog, seed: int) -> Scorer:

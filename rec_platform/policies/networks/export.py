@@ -11,11 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rec_platform.policies.networks.candidate_network import CandidateNetwork
+from rec_platform.policies.networks.candidate_network import SMALL_CATALOGUE, CandidateNetwork
 from rec_platform.policies.networks.dot import ItemVectors
 from rec_platform.policies.policy import Scorer
 from rec_platform.policies.scorers.onnx import INPUTS, OnnxScorer
-from rec_platform.training.engine.columns import SMALL_CATALOGUE
 from rec_platform.types import Observation
 
 TOLERANCE = 1e-5
