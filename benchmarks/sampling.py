@@ -9,8 +9,10 @@ this process, which gathers the batches, and of the actors. The simulator alone:
 
 A second actor is worth what it adds to the steps a *wall* second, which needs a second core that nobody else is using:
 ``load_average`` (one minute, before and after) says whether there was one. One and two actors take turns, ``--rounds``
-times, and the scaling is the median of the rounds' ratios. What two cores of this machine can give at best is measured
-beside it: ``machine_scaling``, of two processes that share nothing and compute as the runners do.
+times, in a cluster that has nothing else to do, and the scaling is the median of the rounds' ratios. What two cores of
+this machine can give at best is measured beside it: ``machine_scaling``, of two processes that share nothing and compute
+as the runners do. A single actor that nobody waits for leaves the other core to the process that gathers, which two
+actors do not.
 
 The last line of stdout is one JSON object: ``results``, a list of flat objects; from one actor to two ``scaling``
 (asynchronous) and ``synchronous_scaling``, each with its rounds; ``required_scaling``, ``load_average`` and ``cores``.
@@ -46,7 +48,8 @@ USERS, FRAGMENT = 1024, 32
 REQUIRED_SCALING = 1.8
 """Where two cores are free."""
 
-SAMPLERS = (("ppo", 0), ("ppo", 1), ("ppo", 2), ("appo", 1), ("appo", 2))
+WARM_UP = 4.0
+"""Seconds."""
 
 
 def main() -> None:
@@ -57,23 +60,21 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     load = [os.getloadavg()[0]]
-    with ray_session(Resources(env_runners=sum(actors for _, actors in SAMPLERS))):
-        samplers = [sampler(kind, actors) for kind, actors in SAMPLERS]
+    seconds, count = arguments.seconds, arguments.rounds
+    (ppo,) = zip(*rounds_of("ppo", (0,), seconds, count), strict=True)
+    ppo_1, ppo_2 = zip(*rounds_of("ppo", (1, 2), seconds, count), strict=True)
+    appo_1, appo_2 = zip(*rounds_of("appo", (1, 2), seconds, count), strict=True)
+    with ray_session(Resources(env_runners=2)):
         alone = [ray.remote(num_cpus=0)(Alone).remote() for _ in range(2)]
-        rounds, machine = [], []
-        for _ in range(arguments.rounds):
-            rounds.append([measured(each, arguments.seconds) for each in samplers])
-            machine.append([rate_together(alone[:count], arguments.seconds) for count in (1, 2)])
-        for each in samplers:
-            each.stop()
+        rate_together(alone, WARM_UP)
+        machine = [[rate_together(alone[:n], seconds) for n in (1, 2)] for _ in range(count)]
     load.append(os.getloadavg()[0])
-    _, ppo_1, ppo_2, appo_1, appo_2 = zip(*rounds, strict=True)
     ratios = {
         "scaling": growth([row["env_steps_per_wall_second"] for row in rows] for rows in (appo_1, appo_2)),
         "synchronous_scaling": growth([row["env_steps_per_wall_second"] for row in rows] for rows in (ppo_1, ppo_2)),
         "machine_scaling": growth(zip(*machine, strict=True)),
     }
-    summary: dict[str, Any] = {"results": [median(rows) for rows in zip(*rounds, strict=True)]}
+    summary: dict[str, Any] = {"results": [median(rows) for rows in (ppo, ppo_1, ppo_2, appo_1, appo_2)]}
     for name, values in ratios.items():
         summary |= {name: round(statistics.median(values), 2), f"{name}_rounds": [round(value, 2) for value in values]}
     summary |= {
@@ -88,6 +89,18 @@ def main() -> None:
         flush=True,
     )
     print(json.dumps(summary))
+
+
+def rounds_of(kind: str, actors: Sequence[int], seconds: float, rounds: int) -> list[list[dict[str, Any]]]:
+    """Samplers of these numbers of actors, taking turns, with a cluster of their own; the first turns do not count."""
+    with ray_session(Resources(env_runners=sum(actors))):
+        samplers = [sampler(kind, number) for number in actors]
+        for each in samplers:
+            measured(each, WARM_UP)
+        rows = [[measured(each, seconds) for each in samplers] for _ in range(rounds)]
+        for each in samplers:
+            each.stop()
+    return rows
 
 
 def sampler(kind: str, actors: int) -> ColumnarAlgorithm:

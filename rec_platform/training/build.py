@@ -120,6 +120,7 @@ def _sample_users(config: ColumnarConfig, experiment: Experiment, simulator: Sim
         env_runner_cls=ColumnarEnvRunner,
         num_env_runners=resources.env_runners,
         num_envs_per_env_runner=resources.users_per_runner,
+        max_requests_in_flight_per_env_runner=getattr(settings, "in_flight", 1),
     )
     config.fault_tolerance(
         restart_failed_env_runners=True, ignore_env_runner_failures=True, delay_between_env_runner_restarts_s=0

@@ -19,6 +19,7 @@ class ALSSettings(FittedSettings):
         confidence: α.
         regularisation: λ.
         iterations: sweeps over users and items.
+        decay: of α in the history of who is served; 1 knows no order. Factors of items are fitted without.
     """
 
     kind: ClassVar[str] = "als"
@@ -26,6 +27,7 @@ class ALSSettings(FittedSettings):
     confidence: float = Field(default=40.0, gt=0)
     regularisation: float = Field(default=0.01, ge=0)
     iterations: int = Field(default=15, ge=1)
+    decay: float = Field(default=1.0, gt=0, le=1)
 
     def fit(self, log: FitLog, seed: int) -> FactorScorer:
         from implicit.als import AlternatingLeastSquares
@@ -39,4 +41,5 @@ class ALSSettings(FittedSettings):
             num_threads=1,
         )
         model.fit(log.matrix, show_progress=False)
-        return FactorScorer(np.asarray(model.item_factors, dtype=np.float32), self.confidence, self.regularisation)
+        factors = np.asarray(model.item_factors, dtype=np.float32)
+        return FactorScorer(factors, self.confidence, self.regularisation, self.decay)

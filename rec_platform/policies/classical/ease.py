@@ -20,10 +20,12 @@ class EASESettings(FittedSettings):
 
     Attributes:
         regularisation: λ.
+        decay: weight of an item of the history beside the next newer one; 1 is the paper's, which knows no order.
     """
 
     kind: ClassVar[str] = "ease"
     regularisation: float = Field(default=100.0, gt=0)
+    decay: float = Field(default=1.0, gt=0, le=1)
 
     def fit(self, log: FitLog, seed: int) -> ItemToItemScorer:
         if len(log.catalog) > MOST_ITEMS:
@@ -35,4 +37,4 @@ class EASESettings(FittedSettings):
         inverse = np.linalg.inv(gram)
         weights = -inverse / np.diag(inverse)
         np.fill_diagonal(weights, 0.0)
-        return ItemToItemScorer(weights.astype(np.float32), log.popularity, distinct=True)
+        return ItemToItemScorer(weights.astype(np.float32), log.popularity, decay=self.decay, distinct=True)

@@ -20,6 +20,7 @@ class ItemKNNSettings(FittedSettings):
             documents are by BM25 (Robertson et al. 1995).
         neighbours: K, the item itself included.
         k1, b: of BM25.
+        decay: weight of an item of the history beside the next newer one; 1 knows no order.
     """
 
     kind: ClassVar[str] = "item_knn"
@@ -27,6 +28,7 @@ class ItemKNNSettings(FittedSettings):
     neighbours: int = Field(default=20, ge=1)
     k1: float = Field(default=1.2, ge=0)
     b: float = Field(default=0.75, ge=0, le=1)
+    decay: float = Field(default=1.0, gt=0, le=1)
 
     def fit(self, log: FitLog, seed: int) -> ItemToItemScorer:
         from implicit.nearest_neighbours import BM25Recommender, CosineRecommender
@@ -37,4 +39,4 @@ class ItemKNNSettings(FittedSettings):
             model = CosineRecommender(K=self.neighbours, num_threads=1)
         model.fit(log.matrix, show_progress=False)
         matrix = sparse.csr_matrix(model.similarity).astype(np.float32)
-        return ItemToItemScorer(matrix, log.popularity, distinct=True)
+        return ItemToItemScorer(matrix, log.popularity, decay=self.decay, distinct=True)

@@ -74,7 +74,7 @@ CONSTRUCTORS: dict[str, Callable[[dict[str, Any], Arrays, Files], Scorer]] = {
     "affinity": lambda spec, arrays, files: AffinityScorer(arrays["item_features"]),
     "content": lambda spec, arrays, files: ContentScorer(arrays["item_features"], spec["decay"]),
     "factors": lambda spec, arrays, files: FactorScorer(
-        arrays["item_factors"], spec["confidence"], spec["regularisation"]
+        arrays["item_factors"], spec["confidence"], spec["regularisation"], spec["decay"]
     ),
     "item_to_item": _item_to_item,
     "user_knn": _user_knn,

@@ -12,6 +12,8 @@ from rec_platform.training.engine.env_runner import Sample
 
 TAG = "sample"
 WAIT_SECONDS = 10.0
+COLLECT_SECONDS = 0.002
+"""With none at all Ray does not see what has just come."""
 
 
 class Asynchronous(ColumnarAlgorithm):
@@ -74,7 +76,12 @@ class Asynchronous(ColumnarAlgorithm):
 
     def _fetch(self, seconds: float = WAIT_SECONDS) -> list[Sample]:
         """Samples that are ready; waits for the first of them."""
-        ready = self.env_runner_group.fetch_ready_async_reqs(tags=[TAG], timeout_seconds=seconds)
+        # RLlib's own waiting is for all that is under way, and runners would stand still meanwhile.
+        requests = self.env_runner_group._worker_manager._in_flight_req_to_actor_id
+        under_way = [request for request, (tag, _) in requests.items() if tag == TAG]
+        if under_way:
+            ray.wait(under_way, num_returns=1, timeout=seconds)
+        ready = self.env_runner_group.fetch_ready_async_reqs(tags=[TAG], timeout_seconds=COLLECT_SECONDS)
         for index, _ in ready:
             self._asked[index] = max(0, self._asked.get(index, 0) - 1)
         return [sample for _, sample in ready]
