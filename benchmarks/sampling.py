@@ -10,9 +10,9 @@ this process, which gathers the batches, and of the actors. The simulator alone:
 A second actor is worth what it adds to the steps a *wall* second, which needs a second core that nobody else is using:
 ``load_average`` (one minute, before and after) says whether there was one. One and two actors take turns, ``--rounds``
 times, in a cluster that has nothing else to do, and the scaling is the median of the rounds' ratios. What two cores of
-this machine can give at best is measured beside it: ``machine_scaling``, of two processes that share nothing and compute
-as the runners do. A single actor that nobody waits for leaves the other core to the process that gathers, which two
-actors do not.
+this machine can give at best is measured beside it: ``machine_scaling``, of two processes that share nothing and
+compute as the runners do. A single actor that nobody waits for leaves the other core to the process that gathers, which
+two actors do not.
 
 The last line of stdout is one JSON object: ``results``, a list of flat objects; from one actor to two ``scaling``
 (asynchronous) and ``synchronous_scaling``, each with its rounds; ``required_scaling``, ``load_average`` and ``cores``.

@@ -126,12 +126,13 @@ def rollout(
     shown = np.zeros(simulator.spec.num_items, dtype=bool)
     active = np.ones(users, dtype=bool)
     for _ in range(LONGEST):
-        decision = policy.decide(batch.observation, simulator.spec.slate_size, rng)
-        feedback = batch.step(decision.positions)
+        observation = batch.observation
+        positions = policy.choose(observation, simulator.spec.slate_size, rng)
+        feedback = batch.step(positions)
         returns += feedback.reward * active
         lengths += active
         clicks += (feedback.chosen >= 0) & active
-        shown[decision.items[active]] = True
+        shown[np.take_along_axis(observation.candidates, positions, axis=1)[active]] = True
         active &= ~feedback.finished
         if on_step:
             on_step()

@@ -6,10 +6,11 @@ and says how likely it was. Every recommender of the platform, from popularity t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rec_platform.errors import InputError
 from rec_platform.types import Decision, Float32, Float64, Int32, Observation, PropensityKind
@@ -24,12 +25,24 @@ class Scores:
         masses: float32 [B, M] unnormalised choice mass, for scorers that model which item of a slate is chosen.
         null_value: float32 [B] value of the user choosing nothing.
         null_mass: float32 [B] unnormalised mass of choosing nothing.
+        spread: float32 [B, M] standard deviation of what is believed of each value, independent of one another.
+        loadings: float32 [B, M, d] of beliefs that hang together: scores are values + loadings · z with z ~ N(0, I_d).
+        per_slot: float32 [B, K, M] a value for each slot, where the value of an item depends on its place; ``values``
+            is that of the first slot.
     """
 
     values: Float32
     masses: Float32 | None = None
     null_value: Float32 | None = None
     null_mass: Float32 | None = None
+    spread: Float32 | None = None
+    loadings: Float32 | None = None
+    per_slot: Float32 | None = None
+
+    def take(self, rows: NDArray) -> Scores:
+        """The scores of some users: a bool mask [B] or an integer index."""
+        parts = (getattr(self, f.name) for f in fields(self))
+        return Scores(*(None if part is None else part[rows] for part in parts))  # type: ignore[arg-type]
 
 
 class Scorer(Protocol):
@@ -94,6 +107,11 @@ class Policy:
             propensities=self.sampler.propensity(scores, observation, positions),
             propensity_kind=self.sampler.propensity_kind,
         )
+
+    def choose(self, observation: Observation, slate_size: int, rng: np.random.Generator) -> Int32:
+        """Positions int32 [B, k] alone, as `decide` would give them: for play whose propensities nobody asks for."""
+        check_slate_size(observation, slate_size)
+        return self.sampler.sample(self.scorer.score(observation), observation, slate_size, rng)
 
     def propensity(self, observation: Observation, positions: Int32) -> Float64:
         """How likely this policy was to show ``positions`` [B, k]: float64 [B, k]."""

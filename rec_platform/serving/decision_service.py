@@ -101,7 +101,7 @@ class DecisionService:
     ) -> Answer | Problem:
         request = ask.request
         policy = self.bundle.policy if request.explore else self.bundle.greedy_policy
-        own_scores, own = _row_of(scores, row), observation.take(np.array([row]))
+        own_scores, own = scores.take(np.array([row])), observation.take(np.array([row]))
         try:
             positions = policy.sampler.sample(own_scores, own, request.limit, seeded(ask.recommendation_id))
             propensities = policy.sampler.propensity(own_scores, own, positions)[0]
@@ -218,8 +218,3 @@ def seeded(recommendation_id: str) -> np.random.Generator:
 def new_id() -> str:
     """``rec_`` and 32 hexadecimal digits, the first 12 of them the time in milliseconds: later ids sort later."""
     return f"rec_{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
-
-
-def _row_of(scores: Scores, row: int) -> Scores:
-    parts = (scores.values, scores.masses, scores.null_value, scores.null_mass)
-    return Scores(*(None if part is None else part[row : row + 1] for part in parts))  # type: ignore[arg-type]

@@ -19,6 +19,8 @@ from rec_platform.data.feedback import FeedbackRule
 from rec_platform.data.histories import Histories
 from rec_platform.errors import InputError
 from rec_platform.policies import samplers, scorers
+from rec_platform.policies.bandits import BANDITS, BanditSpace
+from rec_platform.policies.context_key import ContextColumn
 from rec_platform.policies.fitted import FITTED
 from rec_platform.policies.fitting import FitLog
 from rec_platform.policies.networks.actor_critic import ActorCritic
@@ -31,6 +33,7 @@ from rec_platform.policies.networks.slate_q import SlateValue
 from rec_platform.policies.policy import Policy
 from rec_platform.policies.samplers import EpsilonGreedy, Greedy, PlackettLuce, RatioOptimal
 from rec_platform.policies.scorers import AffinityScorer, DiverseScorer, StaticScorer, UniformScorer
+from rec_platform.policies.tabular import TABULAR, Transitions
 from rec_platform.registry import ObservationContract, read_bundle, write_bundle
 from rec_platform.types import Observation
 
@@ -124,6 +127,39 @@ def fitted(kind: str) -> Policy:
 
 MAKERS |= {f"fitted_{kind}": partial(fitted, kind) for kind in FITTED}
 
+PERIOD = ContextColumn(name="e", edges=(0.3, 0.6))
+SPACE = BanditSpace(ITEMS, 3, ("a", "b", "c", "d"), ("e", "f"), FEATURES, POPULARITY.astype(np.float64))
+
+
+def bandit(kind: str, **options: Any) -> Policy:
+    """A bandit that was shown forty items in each of three slots and what came of them."""
+    learner = BANDITS[kind](context=[PERIOD], **options).start(SPACE)
+    rng = np.random.default_rng(6)
+    learner.partial_fit(observe(40, seed=5), rng.integers(ITEMS, size=(40, 3)), rng.integers(2, size=(40, 3)))
+    return learner.policy(kind)
+
+
+def tabular(kind: str) -> Policy:
+    """A table of values of three periods after a hundred transitions."""
+    learner = TABULAR[kind](context=[PERIOD], initial_value=0.5, prior_count=1.0).start(SPACE)
+    rng = np.random.default_rng(7)
+    states, items, following = rng.integers(1, 4, 100), rng.integers(ITEMS, size=100), rng.integers(1, 4, 100)
+    learner.partial_fit(
+        Transitions(
+            states, items, rng.normal(size=100), following, rng.random(100) < 0.2, rng.integers(ITEMS, size=100)
+        )
+    )
+    return learner.policy(kind)
+
+
+MAKERS |= {f"bandit_{kind}": partial(bandit, kind) for kind in BANDITS}
+MAKERS |= {
+    f"bandit_{kind}_per_slot": partial(bandit, kind, slots="per_slot")
+    for kind in ("epsilon_greedy", "softmax", "ucb1", "kl_ucb")
+}
+MAKERS |= {f"bandit_{kind}_per_item": partial(bandit, kind, model="per_item") for kind in ("lin_ucb", "lin_ts")}
+MAKERS |= {f"tabular_{kind}": partial(tabular, kind) for kind in TABULAR}
+
 BY_CANDIDATES = {"sac", "td3", "lird"}
 """An item's score depends on which others are on offer."""
 
@@ -138,6 +174,7 @@ def test_a_slate_holds_distinct_available_candidates(policy: Policy, slate_size:
     observation = observe()
     k = int(observation.available.sum(axis=1).min()) if slate_size == "all" else int(slate_size)
     decision = policy.decide(observation, k, np.random.default_rng(1))
+    assert np.array_equal(policy.choose(observation, k, np.random.default_rng(1)), decision.positions)
     assert (decision.positions.shape, decision.positions.dtype) == ((7, k), np.int32)
     assert all(len(set(row)) == k for row in decision.positions.tolist())
     assert np.take_along_axis(observation.available, decision.positions, axis=1).all()
@@ -163,12 +200,19 @@ def test_the_slates_of_one_user_have_probability_one_in_all_and_come_up_as_often
     one.candidates[0, np.setdiff1d(np.arange(ITEMS), left)] = -1
     slates = np.array(list(itertools.permutations(left, 2)), np.int32)
     same = one.take(np.zeros(len(slates), np.int64))
-    probability = policy.propensity(same, slates).prod(axis=1)
-    assert probability.sum() == pytest.approx(1.0, abs=1e-6)
+    steps = policy.propensity(same, slates)
     draws = 8000
     decision = policy.decide(one.take(np.zeros(draws, np.int64)), 2, np.random.default_rng(2))
-    counts = np.array([(decision.positions == slate).all(axis=1).sum() for slate in slates])
-    assert counts.sum() == draws
+    if policy.sampler.propensity_kind == "slot_marginal":  # of an item in a slot, whatever stands in the other
+        shown = [decision.positions[:, slot] == slates[:, slot, None] for slot in range(2)]
+        probability, counts = steps.T, np.array([times_shown.sum(axis=1) for times_shown in shown])
+        times = 3  # with four items each stands in a slot before three others
+    else:
+        probability = steps.prod(axis=1)[None]
+        counts = np.array([[(decision.positions == slate).all(axis=1).sum() for slate in slates]])
+        times = 1
+    assert probability.sum(axis=1) == pytest.approx(times, abs=1e-6)
+    assert (counts.sum(axis=1) == times * draws).all()
     deviation = np.abs(counts - draws * probability)
     assert (deviation <= 5 * np.sqrt(draws * probability * (1 - probability)) + 1e-6).all()
 

@@ -9,10 +9,12 @@ from rec_platform.errors import InputError, did_you_mean
 from rec_platform.policies.policy import Sampler
 from rec_platform.policies.samplers.epsilon_greedy import EpsilonGreedy
 from rec_platform.policies.samplers.greedy import Greedy
+from rec_platform.policies.samplers.per_slot import PerSlot
 from rec_platform.policies.samplers.plackett_luce import PlackettLuce
 from rec_platform.policies.samplers.ratio_optimal import RatioOptimal
+from rec_platform.policies.samplers.thompson import Thompson
 
-__all__ = ["EpsilonGreedy", "Greedy", "PlackettLuce", "RatioOptimal", "build"]
+__all__ = ["EpsilonGreedy", "Greedy", "PerSlot", "PlackettLuce", "RatioOptimal", "Thompson", "build"]
 
 
 def _epsilon_greedy(epsilon: float, base: dict[str, Any] | None = None) -> Sampler:
@@ -24,6 +26,8 @@ CONSTRUCTORS: dict[str, Callable[..., Sampler]] = {
     "greedy": Greedy,
     "epsilon_greedy": _epsilon_greedy,
     "ratio_optimal": RatioOptimal,
+    "per_slot": PerSlot,
+    "thompson": Thompson,
 }
 
 

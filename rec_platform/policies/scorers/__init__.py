@@ -17,8 +17,10 @@ from rec_platform.policies.scorers.diverse import DiverseScorer
 from rec_platform.policies.scorers.export import ScorerExport
 from rec_platform.policies.scorers.factors import FactorScorer
 from rec_platform.policies.scorers.item_to_item import ItemToItemScorer
+from rec_platform.policies.scorers.linear import LinearScorer
 from rec_platform.policies.scorers.onnx import FILE, OnnxScorer
 from rec_platform.policies.scorers.static import StaticScorer
+from rec_platform.policies.scorers.table import TableScorer
 from rec_platform.policies.scorers.uniform import UniformScorer
 from rec_platform.policies.scorers.user_knn import UserKNNScorer
 
@@ -29,9 +31,11 @@ __all__ = [
     "DiverseScorer",
     "FactorScorer",
     "ItemToItemScorer",
+    "LinearScorer",
     "OnnxScorer",
     "ScorerExport",
     "StaticScorer",
+    "TableScorer",
     "UniformScorer",
     "UserKNNScorer",
     "build",
@@ -80,6 +84,8 @@ CONSTRUCTORS: dict[str, Callable[[dict[str, Any], Arrays, Files], Scorer]] = {
     "user_knn": _user_knn,
     "diverse": _diverse,
     "blend": _blend,
+    "linear": lambda spec, arrays, files: LinearScorer.rebuilt(spec, arrays),
+    "table": lambda spec, arrays, files: TableScorer.rebuilt(spec, arrays),
     "onnx": lambda spec, arrays, files: OnnxScorer(files[FILE]),
 }
 

@@ -1,0 +1,41 @@
+"""What an event is worth to a bandit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from rec_platform.errors import InputError, did_you_mean
+from rec_platform.types import Float32, Float64
+
+
+class RewardRule(BaseModel):
+    """The reward of a shown item: that of the best thing that came of it. The defaults are the RFM recommender's.
+
+    Attributes:
+        events: reward of each event, or response channel, by name.
+        ignored: reward of an item of which nothing came.
+    """
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    events: dict[str, float] = Field(default_factory=lambda: {"purchase": 5.0, "click": 1.0})
+    ignored: float = -2.0
+
+    def of_event(self, event: str | None) -> float:
+        """Reward of the one event that followed; None and events without a reward count as ignored."""
+        return self.ignored if event is None else self.events.get(event, self.ignored)
+
+    def of_responses(self, responses: Float32, channels: Sequence[str]) -> Float64:
+        """Rewards float64 [B, k] of ``responses`` [B, k, E] in ``channels`` (E names); above 0 means that it happened.
+
+        Raises:
+            InputError: none of the channels has a reward.
+        """
+        worth = np.array([self.events.get(name, -np.inf) for name in channels])
+        if not np.isfinite(worth).any():
+            problem = f"none of the channels {', '.join(channels)} has a reward"
+            raise InputError("algorithm.rewards", problem, did_you_mean(next(iter(channels), ""), self.events))
+        best = np.where(responses > 0, worth, -np.inf).max(axis=-1)
+        return np.where(np.isfinite(best), best, self.ignored)
