@@ -1,6 +1,6 @@
 """How fast are simulated users sampled into a batch that is ready to train on?
 
-    python benchmarks/sampling.py [--seconds 8] [--rounds 3]
+    python benchmarks/sampling.py [--seconds 8] [--rounds 3] [--fragment 32]
 
 On interest evolution (k 3, m 10), with network, Plackett–Luce slates, returns and columns: PPO's env runner in this
 process; as one and two actors that are waited for (PPO: nobody samples on before all have answered); and as one and two
@@ -44,7 +44,7 @@ from rec_platform.training.experiment import build_experiment
 from rec_platform.training.settings.resources import Resources
 from rec_platform.training.world import build_world
 
-USERS, FRAGMENT = 1024, 32
+USERS = 1024
 REQUIRED_SCALING = 1.8
 """Where two cores are free."""
 
@@ -57,15 +57,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=8.0, help="wall time of a measurement")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--fragment", type=int, default=32, help="slates a user and call")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     load = [os.getloadavg()[0]]
-    seconds, count = arguments.seconds, arguments.rounds
-    (ppo,) = zip(*rounds_of("ppo", (0,), seconds, count), strict=True)
-    ppo_1, ppo_2 = zip(*rounds_of("ppo", (1, 2), seconds, count), strict=True)
-    appo_1, appo_2 = zip(*rounds_of("appo", (1, 2), seconds, count), strict=True)
+    seconds, count, fragment = arguments.seconds, arguments.rounds, arguments.fragment
+    (ppo,) = zip(*rounds_of("ppo", (0,), seconds, count, fragment), strict=True)
+    ppo_1, ppo_2 = zip(*rounds_of("ppo", (1, 2), seconds, count, fragment), strict=True)
+    appo_1, appo_2 = zip(*rounds_of("appo", (1, 2), seconds, count, fragment), strict=True)
     with ray_session(Resources(env_runners=2)):
-        alone = [ray.remote(num_cpus=0)(Alone).remote() for _ in range(2)]
+        alone = [ray.remote(num_cpus=0)(Alone).remote(fragment) for _ in range(2)]
         rate_together(alone, WARM_UP)
         machine = [[rate_together(alone[:n], seconds) for n in (1, 2)] for _ in range(count)]
     load.append(os.getloadavg()[0])
@@ -79,6 +80,7 @@ def main() -> None:
         summary |= {name: round(statistics.median(values), 2), f"{name}_rounds": [round(value, 2) for value in values]}
     summary |= {
         "required_scaling": REQUIRED_SCALING,
+        "fragment": fragment,
         "load_average": [round(minute, 1) for minute in load],
         "cores": os.cpu_count(),
     }
@@ -91,10 +93,12 @@ def main() -> None:
     print(json.dumps(summary))
 
 
-def rounds_of(kind: str, actors: Sequence[int], seconds: float, rounds: int) -> list[list[dict[str, Any]]]:
+def rounds_of(
+    kind: str, actors: Sequence[int], seconds: float, rounds: int, fragment: int
+) -> list[list[dict[str, Any]]]:
     """Samplers of these numbers of actors, taking turns, with a cluster of their own; the first turns do not count."""
     with ray_session(Resources(env_runners=sum(actors))):
-        samplers = [sampler(kind, number) for number in actors]
+        samplers = [sampler(kind, number, fragment) for number in actors]
         for each in samplers:
             measured(each, WARM_UP)
         rows = [[measured(each, seconds) for each in samplers] for _ in range(rounds)]
@@ -103,14 +107,14 @@ def rounds_of(kind: str, actors: Sequence[int], seconds: float, rounds: int) -> 
     return rows
 
 
-def sampler(kind: str, actors: int) -> ColumnarAlgorithm:
+def sampler(kind: str, actors: int, fragment: int) -> ColumnarAlgorithm:
     """An algorithm that has sampled once: what is done once only stays out."""
     experiment = build_experiment(
         {
             "name": "sampling",
             "simulator": {"kind": "interest_evolution", "slate_size": 3, "num_candidates": 10},
             "policy": {"encoder": "none", "item_ids": False},
-            "algorithm": {"kind": kind, "fragment": FRAGMENT},
+            "algorithm": {"kind": kind, "fragment": fragment},
             "resources": {"env_runners": actors, "users_per_runner": USERS},
         }
     )
@@ -130,9 +134,9 @@ def steps_of_round(algorithm: ColumnarAlgorithm) -> int:
 class Alone:
     """A process that samples for itself and sends nothing: what a core can do."""
 
-    def __init__(self) -> None:
+    def __init__(self, fragment: int) -> None:
         torch.set_num_threads(1)
-        self.algorithm = sampler("ppo", 0)
+        self.algorithm = sampler("ppo", 0, fragment)
 
     def rate(self, seconds: float) -> float:
         """Env steps a wall second."""
