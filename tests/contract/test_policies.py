@@ -160,7 +160,7 @@ MAKERS |= {
 MAKERS |= {f"bandit_{kind}_per_item": partial(bandit, kind, model="per_item") for kind in ("lin_ucb", "lin_ts")}
 MAKERS |= {f"tabular_{kind}": partial(tabular, kind) for kind in TABULAR}
 
-BY_CANDIDATES = {"sac", "td3", "lird"}
+BY_CANDIDATES = {"sac", "td3", "lird", "blend"}
 """An item's score depends on which others are on offer."""
 
 

@@ -56,7 +56,7 @@ class SequenceSettings(FittedSettings):
         from rec_platform.policies.networks.config import NetworkConfig, StateSizes
         from rec_platform.policies.networks.dot import DotNetwork
         from rec_platform.policies.networks.export import export_scorer
-        from rec_platform.policies.sequence.next_item import fit_next_item, one_thread
+        from rec_platform.policies.networks.next_item import fit_next_item, one_thread
 
         features = log.catalog.features
         if not self.content or not features.shape[1]:

@@ -14,8 +14,8 @@ from rec_platform.errors import InputError
 from rec_platform.policies.fitting import FitLog
 from rec_platform.policies.networks.config import NetworkConfig, StateSizes
 from rec_platform.policies.networks.dot import DotNetwork
+from rec_platform.policies.networks.next_item import _loss, _windows
 from rec_platform.policies.sequence import SequenceSettings
-from rec_platform.policies.sequence.next_item import _loss, _windows
 from rec_platform.types import Observation
 
 N, USERS, FEATURES = 12, 40, 2
