@@ -23,7 +23,7 @@ def ranking(
     dataset: Annotated[Path, typer.Option(help="Folder that `rec-platform ingest` wrote.")],
     policy: Annotated[
         list[str] | None,
-        typer.Option("--policy", help="KIND, KIND:key=value,… or KIND:{key: value}; repeatable. All by default."),
+        typer.Option("--policy", help="KIND, KIND:key=value,…, KIND:{key: value} or an experiment's YAML; repeatable."),
     ] = None,
     split: Annotated[
         Literal["leave-last-one-out", "temporal"], typer.Option(help="What is held back.")
@@ -95,11 +95,15 @@ def ranking(
 
 
 def parse_policy(text: str) -> tuple[str, FittedSettings]:
-    """``KIND``, ``KIND:key=value,…`` or ``KIND:{key: value, …}`` and its settings; values are read as YAML.
+    """``KIND``, ``KIND:key=value,…``, ``KIND:{key: value, …}`` or an experiment's file, and its settings.
+
+    Values are read as YAML. Of an experiment only the section ``algorithm`` counts.
 
     Raises:
-        InputError: an unknown kind or key, or a value out of range.
+        InputError: an unknown kind or key, a value out of range, or an experiment that is not fitted to a log.
     """
+    if text.endswith((".yaml", ".yml")):
+        return _of_experiment(Path(text))
     from rec_platform.config import parse
     from rec_platform.policies.fitted import FITTED
 
@@ -115,6 +119,16 @@ def parse_policy(text: str) -> tuple[str, FittedSettings]:
             raise InputError("--policy", f"'{assignment}' in '{text}' is not key=value")
         values[name.strip()] = _yaml(value, text)
     return text, parse(FITTED[kind], values, f"--policy {kind}")
+
+
+def _of_experiment(path: Path) -> tuple[str, FittedSettings]:
+    from rec_platform.training.fitted_experiment import FittedExperiment, read_any_experiment
+
+    experiment = read_any_experiment(path)
+    if not isinstance(experiment, FittedExperiment):
+        problem = f"{path} trains {experiment.algorithm.kind} with simulated users, not on the earlier part of a log"
+        raise InputError("--policy", problem, "judge it with `evaluate simulation`")
+    return experiment.name, experiment.algorithm
 
 
 def _yaml(value: str, where: str) -> Any:

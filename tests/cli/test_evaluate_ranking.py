@@ -10,6 +10,7 @@ import pytest
 from rec_platform.cli.main import run
 from rec_platform.data.ingest import ingest
 
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 MOVIELENS = Path(__file__).parents[3] / "shared" / "data" / "ml-100k"
 
 
@@ -56,6 +57,15 @@ def test_slices_by_segment(capsys, dataset, split):
     assert next(iter(segments)).removeprefix("segment=") in capsys.readouterr().out
 
 
+def test_settings_as_a_mapping_and_of_an_experiment(capsys, dataset):
+    policies = ["markov:window=2,last=3", "markov:{window: 2, last: 3}", str(EXPERIMENTS / "movielens_markov.yaml")]
+    arguments = [part for policy in policies for part in ("--policy", policy)]
+    answer = told(capsys, "--dataset", dataset, *arguments, "--policy", "markov")["policies"]
+    assert set(answer) == {*policies[:2], "movielens_markov", "markov"}
+    assert answer[policies[0]]["ndcg@10"] == answer[policies[1]]["ndcg@10"] != answer["markov"]["ndcg@10"]
+    assert answer["movielens_markov"]["ndcg@10"] == answer["markov"]["ndcg@10"]
+
+
 def test_the_table_states_the_tie_rule(capsys, dataset):
     assert run(["evaluate", "ranking", "--dataset", dataset, "--policy", "popularity"]) == 0
     assert "as their items stand in the catalogue" in capsys.readouterr().out.replace("\n", " ")
@@ -71,6 +81,9 @@ def test_the_table_states_the_tie_rule(capsys, dataset):
         (["--policy", "popularity", "--split", "random"], "leave-last-one-out"),
         (["--policy", "popularity", "--k", "0"], "--k"),
         (["--policy", "popularity", "--slices", "ages"], "segments"),
+        (["--policy", "markov:{window: }}"], "not a value"),
+        (["--policy", "nowhere.yaml"], "nowhere.yaml"),
+        (["--policy", str(EXPERIMENTS / "interest_evolution_ppo.yaml")], "evaluate simulation"),
     ],
 )
 def test_bad_input(capsys, dataset, arguments, words):
