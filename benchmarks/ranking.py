@@ -28,12 +28,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from rec_platform.data.dataset import Dataset
-from rec_platform.data.splits import leave_last_one_out, temporal
-from rec_platform.evaluation.ranking.evaluate import RankingResult, item_facts
+from rec_platform.evaluation.ranking.evaluate import RankingResult
 from rec_platform.evaluation.ranking.metrics import PER_USER
 from rec_platform.evaluation.ranking.task import RankingTask
 from rec_platform.policies.fitted import FITTED
-from rec_platform.policies.fitting import FitLog, FittedSettings
+from rec_platform.policies.fitting import FittedSettings
 from rec_platform.policies.policy import Policy
 from rec_platform.policies.samplers import Greedy
 
@@ -62,7 +61,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="leave out what is fitted with several seeds")
     arguments = parser.parse_args()
     task = RankingTask.of(Dataset.open(arguments.dataset), split=arguments.split)
-    validation = inner(task)
+    validation = RankingTask.cut(task.dataset, task.log, split=arguments.split)
     results = []
     for kind, grid in GRID.items():
         settings = tuned(kind, grid, validation)
@@ -73,16 +72,6 @@ def main() -> None:
         results.append(row(kind, settings, [judged(task, settings, seed) for seed in arguments.seeds]))
         print(json.dumps(results[-1]), file=sys.stderr, flush=True)
     print(json.dumps({"split": arguments.split, "results": results, "libraries": libraries(task)}))
-
-
-def inner(task: RankingTask) -> RankingTask:
-    """The same cut once more, within the training part."""
-    cut = leave_last_one_out if task.held_out.split == "leave-last-one-out" else temporal
-    held_out = cut(task.log.histories)
-    rows = {name: number for number, name in enumerate(task.log.histories.user_ids)}
-    features = task.log.user_features[[rows[name] for name in held_out.train.user_ids]]
-    log = FitLog(held_out.train, task.catalog, features)
-    return RankingTask(task.dataset, held_out, log, item_facts(task.catalog, held_out), {})
 
 
 def tuned(kind: str, grid: Mapping[str, Sequence[Any]], validation: RankingTask) -> FittedSettings:

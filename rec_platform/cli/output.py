@@ -6,15 +6,17 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from rec_platform.evaluation.ranking.evaluate import RankingResult
-from rec_platform.evaluation.ranking.resampling import Difference
 from rec_platform.evaluation.rollout import ROLLOUT_COLUMNS, Rollout, rollout_rows
+
+if TYPE_CHECKING:
+    from rec_platform.evaluation.ranking.evaluate import RankingResult
+    from rec_platform.evaluation.ranking.resampling import Difference
 
 RANKING_COLUMNS = ("ndcg", "hit_rate", "recall", "map", "mrr", "coverage", "novelty", "popularity_bias")
 """On a wide terminal; ``--json`` has all."""

@@ -13,7 +13,7 @@ from rec_platform.data.feedback import FeedbackRule
 from rec_platform.errors import InputError
 from rec_platform.evaluation.ranking.evaluate import RankingResult
 from rec_platform.evaluation.ranking.task import RankingTask, read_log
-from rec_platform.evaluation.rollout import Rollout, rollout
+from rec_platform.evaluation.rollout import Rollout
 from rec_platform.policies.fitting import FitLog
 from rec_platform.policies.policy import Policy, Sampler, Scorer
 from rec_platform.policies.samplers import EpsilonGreedy, Greedy
@@ -22,6 +22,7 @@ from rec_platform.registry.manifest import DatasetReference, ObservationContract
 from rec_platform.registry.registry import ModelRegistry
 from rec_platform.training.baselines import baselines
 from rec_platform.training.fitted_experiment import FittedExperiment
+from rec_platform.training.run import evaluate_policies
 from rec_platform.training.world import build_world
 
 
@@ -67,7 +68,7 @@ def run_fitted(
     task, ranking = None, None
     if settings.split != "none":
         on_phase("fitting to the earlier part, ranking the rest")
-        task = RankingTask.of(dataset, split=settings.split, positives=experiment.data.positives)
+        task = RankingTask.cut(dataset.name, log, split=settings.split)
         held = Policy(kind, experiment.algorithm.fit(task.log, experiment.seed), Greedy())
         ranking = task.evaluate(held, k=settings.k)
     rollouts = _simulated(experiment, home, on_phase) if experiment.simulator is not None else {}
@@ -92,11 +93,7 @@ def _simulated(experiment: FittedExperiment, home: Path, on_phase: Callable[[str
     log = FitLog(world.histories, world.catalog, world.user_features)
     own = Policy(experiment.algorithm.kind, experiment.algorithm.fit(log, experiment.seed), Greedy())
     policies = [policy for policy in baselines(world, None, None) if policy.name != own.name]
-    settings = experiment.evaluation
-    return {
-        policy.name: rollout(policy, world.evaluation, users=settings.users, seed=settings.seed)
-        for policy in (*policies, own)
-    }
+    return evaluate_policies([*policies, own], experiment, world)
 
 
 def _register(

@@ -14,6 +14,7 @@ from rec_platform.registry.manifest import ObservationContract
 from rec_platform.registry.registry import ModelRegistry
 from rec_platform.training.baselines import baselines
 from rec_platform.training.experiment import Experiment
+from rec_platform.training.fitted_experiment import FittedExperiment
 from rec_platform.training.progress import Progress
 from rec_platform.training.trainer import Trained, train
 from rec_platform.training.world import World, build_world
@@ -71,7 +72,9 @@ def run_experiment(
     return Run(experiment, world, trained, version, rollouts)
 
 
-def evaluate_policies(policies: list[Policy], experiment: Experiment, world: World) -> dict[str, Rollout]:
+def evaluate_policies(
+    policies: list[Policy], experiment: Experiment | FittedExperiment, world: World
+) -> dict[str, Rollout]:
     """All policies on the same fresh users of the evaluation simulator, by name."""
     settings = experiment.evaluation
     return {

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from rec_platform.policies.networks.export import export_scorer
+from rec_platform.policies.networks.torch_state import one_thread
 from rec_platform.policies.policy import Policy
 from rec_platform.training.baselines import Tuning, tune_diversity
 from rec_platform.training.build import build_network, served_samplers
@@ -74,9 +73,7 @@ def train(
     loop = TrainingLoop(experiment, world, folder, on_progress=on_progress)
     if resume:
         loop.load()  # refuse before the warm start is fitted
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         relevance = fit_warm_start(experiment, world)
         myopic = myopic_policy(experiment, world, relevance)
         tuning = None
@@ -92,8 +89,6 @@ def train(
         with ray_session(experiment.resources):
             kept = loop.run(experiment, weights, resume=resume)
         return _trained(experiment, world, kept, myopic, tuning, loop)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _trained(

@@ -78,13 +78,19 @@ class RankingTask:
             InputError: there is nothing to hold back.
         """
         whole, _ = read_log(dataset, positives)
+        return RankingTask.cut(dataset.name, whole, split=split, by_segment=by_segment)
+
+    @staticmethod
+    def cut(dataset: str, whole: FitLog, *, split: Split, by_segment: bool = False) -> RankingTask:
+        """The same of a log that was read already, or of the training part of another cut."""
         held_out = (leave_last_one_out if split == "leave-last-one-out" else temporal)(whole.histories)
         slices = {} if held_out.tied is None else {"tied": held_out.tied, "untied": ~held_out.tied}
         if by_segment:
             slices |= segment_slices(held_out)
-        features = dataset.user_features(held_out.train.user_ids)
+        row = {name: number for number, name in enumerate(whole.histories.user_ids)}
+        features = whole.user_features[[row[name] for name in held_out.train.user_ids]]
         log = FitLog(held_out.train, whole.catalog, features)
-        return RankingTask(dataset.name, held_out, log, item_facts(whole.catalog, held_out), slices)
+        return RankingTask(dataset, held_out, log, item_facts(whole.catalog, held_out), slices)
 
     @property
     def catalog(self) -> Catalog:

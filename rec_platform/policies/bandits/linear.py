@@ -6,6 +6,7 @@ LinTS: Agrawal and Goyal 2013, θ ~ N(θ̂, v² A^-1).
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
@@ -46,12 +47,13 @@ class LinearSettings(BanditSettings):
     discount: float | None = Field(default=None, gt=0, lt=1)
 
     @property
+    @abstractmethod
     def width(self) -> float:
         """What deviations are multiplied by."""
-        raise NotImplementedError
 
+    @abstractmethod
     def sampler(self) -> Sampler:
-        raise NotImplementedError
+        """How slates are drawn from the scores."""
 
     def start(self, space: BanditSpace, seed: int = 0) -> LinearBandit:
         return LinearBandit(self, space)

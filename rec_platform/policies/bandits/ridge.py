@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from rec_platform.errors import InputError
+from rec_platform.policies.learned_state import checked_state
 from rec_platform.types import Float64
 
 RENEW_AFTER = 1000
@@ -79,8 +79,6 @@ class Ridge:
         Raises:
             InputError: an array of another size, or one that is missing.
         """
-        for name, array in self.state().items():
-            if name not in state or state[name].shape != array.shape:
-                raise InputError(f"state.{name}", f"is missing or not of shape {array.shape}", "settings differ")
-        self._gram, self._target, self._inverse = (np.array(state[name]) for name in ("gram", "target", "inverse"))
-        self._updates = int(state["updates"][0])
+        arrays = checked_state(state, self.state())
+        self._gram, self._target, self._inverse = (arrays[name] for name in ("gram", "target", "inverse"))
+        self._updates = int(arrays["updates"][0])

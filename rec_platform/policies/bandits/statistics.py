@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rec_platform.errors import InputError
+from rec_platform.policies.learned_state import checked_state
 from rec_platform.types import Float64
 
 MOST_CELLS = 50_000_000
@@ -128,14 +129,7 @@ class RewardStatistics:
         Raises:
             InputError: arrays of other sizes, or one that is missing.
         """
-        try:
-            arrays = {name: np.array(state[name]) for name in self.state()}
-        except KeyError as error:
-            raise InputError("state", f"{error} is missing", "save the learner again") from None
-        expected = {name: array.shape for name, array in self.state().items()}
-        for name, array in arrays.items():
-            if array.shape != expected[name]:
-                raise InputError(f"state.{name}", f"has shape {array.shape}, not {expected[name]}", "settings differ")
+        arrays = checked_state(state, self.state())
         self._count, self._total, self._squares = (arrays[name] for name in ("count", "total", "squares"))
         self._ring_cells, self._ring_rewards = arrays["ring_cells"], arrays["ring_rewards"]
         self._cursor, self._scale = int(arrays["cursor"][0]), float(arrays["scale"][0])

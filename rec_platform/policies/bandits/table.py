@@ -14,6 +14,7 @@ from rec_platform.errors import InputError
 from rec_platform.policies.bandits.learner import BanditLearner, BanditSettings, BanditSpace, Rewarded
 from rec_platform.policies.bandits.statistics import RewardStatistics
 from rec_platform.policies.context_key import ContextKey
+from rec_platform.policies.learned_state import checked_state
 from rec_platform.policies.policy import Sampler
 from rec_platform.policies.samplers import Greedy, PerSlot
 from rec_platform.policies.scorers.table import TableScorer
@@ -127,7 +128,6 @@ class TableBandit(BanditLearner):
         return self.statistics.state() | {"initial": self.initial.copy()}
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> None:
-        if state.get("initial", np.zeros(0)).shape != self.initial.shape:
-            raise InputError("state.initial", "is missing or of another shape", "settings differ")
-        self.statistics.set_state(state)
-        self.initial = np.array(state["initial"])
+        arrays = checked_state(state, self.state())
+        self.statistics.set_state(arrays)
+        self.initial = arrays["initial"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -115,16 +113,3 @@ def _loss(
     others = query @ lookup.at(drawn).T + network.bias[drawn] + float(np.log(num_items / negatives))
     others = others.masked_fill(drawn == wanted.unsqueeze(1), -torch.inf)
     return (torch.logsumexp(torch.cat([own.unsqueeze(1), others], dim=1), dim=1) - own).mean()
-
-
-@contextmanager
-def one_thread(seed: int) -> Iterator[None]:
-    """Torch on one thread, drawing from ``seed``; both are as they were afterwards."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            yield
-    finally:
-        torch.set_num_threads(threads)

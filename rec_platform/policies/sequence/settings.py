@@ -56,14 +56,15 @@ class SequenceSettings(FittedSettings):
         from rec_platform.policies.networks.config import NetworkConfig, StateSizes
         from rec_platform.policies.networks.dot import DotNetwork
         from rec_platform.policies.networks.export import export_scorer
-        from rec_platform.policies.networks.next_item import fit_next_item, one_thread
+        from rec_platform.policies.networks.next_item import fit_next_item
+        from rec_platform.policies.networks.torch_state import one_thread, seeded
 
         features = log.catalog.features
         if not self.content or not features.shape[1]:
             features = np.zeros((len(log.catalog), 1), dtype=np.float32)
         users = log.user_features if self.users else log.user_features[:, :0]
         config = NetworkConfig(encoder=self.encoder, hidden=self.hidden, embedding=self.embedding)
-        with one_thread(seed):
+        with one_thread(), seeded(seed):
             network = DotNetwork(config, StateSizes(self.history, users.shape[1], 0, 1), features)
             fit_next_item(network, self, log.histories, users, seed=seed)
             return export_scorer(network.eval(), _example(log, self.history, users), num_items=len(log.catalog))

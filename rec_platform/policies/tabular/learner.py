@@ -20,6 +20,7 @@ from rec_platform.policies.bandits.initial_values import InitialValues
 from rec_platform.policies.bandits.learner import BanditSpace
 from rec_platform.policies.bandits.statistics import MOST_CELLS
 from rec_platform.policies.context_key import ContextColumn, ContextKey
+from rec_platform.policies.learned_state import checked_state
 from rec_platform.policies.policy import Policy, Sampler
 from rec_platform.policies.samplers import EpsilonGreedy
 from rec_platform.policies.scorers.table import TableScorer
@@ -209,11 +210,9 @@ class TabularLearner:
         Raises:
             InputError: an array of another size, or one that is missing.
         """
-        for name, array in self.state().items():
-            if name not in state or state[name].shape != array.shape:
-                raise InputError(f"state.{name}", f"is missing or not of shape {array.shape}", "settings differ")
-        self.values, self.visits = np.array(state["values"]), np.array(state["visits"])
-        self.cumulative_reward = float(state["cumulative_reward"][0])
+        arrays = checked_state(state, self.state())
+        self.values, self.visits = arrays["values"], arrays["visits"]
+        self.cumulative_reward = float(arrays["cumulative_reward"][0])
 
 
 def _occurrences(cells: NDArray) -> list[NDArray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import Any
 
@@ -76,12 +77,16 @@ class Asynchronous(ColumnarAlgorithm):
 
     def _fetch(self, seconds: float = WAIT_SECONDS) -> list[Sample]:
         """Samples that are ready; waits for the first of them."""
-        # RLlib's own waiting is for all that is under way, and runners would stand still meanwhile.
-        requests = self.env_runner_group._worker_manager._in_flight_req_to_actor_id
-        under_way = [request for request, (tag, _) in requests.items() if tag == TAG]
-        if under_way:
-            ray.wait(under_way, num_returns=1, timeout=seconds)
-        ready = self.env_runner_group.fetch_ready_async_reqs(tags=[TAG], timeout_seconds=COLLECT_SECONDS)
+        manager, deadline = self.env_runner_group._worker_manager, time.monotonic() + seconds
+        ready: list[tuple[int, Sample]] = []
+        while not ready and (left := deadline - time.monotonic()) > 0:
+            # RLlib's own waiting is for all that is under way, and runners would stand still meanwhile.
+            requests = manager._in_flight_req_to_actor_id.items()
+            under_way = [request for request, (tag, _) in requests if tag == TAG]
+            if not under_way:
+                break
+            ray.wait(under_way, num_returns=1, timeout=left)
+            ready = self.env_runner_group.fetch_ready_async_reqs(tags=[TAG], timeout_seconds=COLLECT_SECONDS)
         for index, _ in ready:
             self._asked[index] = max(0, self._asked.get(index, 0) - 1)
         return [sample for _, sample in ready]

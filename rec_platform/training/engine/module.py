@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from rec_platform.policies.networks.candidate_network import CandidateNetwork
 from rec_platform.policies.networks.config import NetworkConfig, StateSizes
+from rec_platform.policies.networks.torch_state import seeded
 from rec_platform.training.engine.columns import Columns, Rows
 from rec_platform.training.settings.base import AlgorithmSettings
 from rec_platform.types import Float32, Observation
@@ -66,8 +67,7 @@ class RecommenderModule(TorchRLModule, InferenceOnlyAPI):
         config = cast(dict[str, Any], self.model_config)
         self.settings = config["settings"]
         self.num_items = len(config["item_features"])
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config["seed"])
+        with seeded(config["seed"]):
             self.network = config["build"](
                 NetworkConfig(**config["network"]), config["sizes"], config["item_features"], self.settings
             )

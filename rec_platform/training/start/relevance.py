@@ -13,6 +13,7 @@ from torch import nn
 from rec_platform.data.histories import Histories
 from rec_platform.policies.networks.config import NetworkConfig, StateSizes
 from rec_platform.policies.networks.dot import DotNetwork
+from rec_platform.policies.networks.torch_state import seeded
 from rec_platform.types import Float32
 
 MOSTLY_POSITIVE = 0.98
@@ -40,8 +41,7 @@ def fit_relevance(
         epochs: passes over the events; more than about six overfit.
     """
     rng = np.random.default_rng(seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         network = DotNetwork(config, sizes, item_features)
     positive = histories.feedback > 0
     negatives = positive.mean() > MOSTLY_POSITIVE
