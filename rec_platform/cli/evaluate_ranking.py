@@ -51,7 +51,6 @@ def ranking(
     from rec_platform.evaluation.ranking.resampling import paired
     from rec_platform.evaluation.ranking.task import TIE_RULE, RankingTask
     from rec_platform.policies.policy import Policy
-    from rec_platform.policies.samplers import Greedy
 
     by_segment = slices == "segments"
     task = RankingTask.of(Dataset.open(dataset), split=split, positives=positives, by_segment=by_segment)
@@ -62,7 +61,12 @@ def ranking(
         began = time.process_time()
         scorer = settings.fit(task.log, seed)
         fitted = time.process_time()
-        results[name] = task.evaluate(Policy(name, scorer, Greedy()), k=k, exclude_seen=not keep_seen)
+        results[name] = task.evaluate(
+            Policy(name, scorer, settings.greedy_sampler()),
+            k=k,
+            exclude_seen=not keep_seen,
+            context_names=settings.context_names,
+        )
         seconds[name] = {"fit_cpu_seconds": fitted - began, "evaluate_cpu_seconds": time.process_time() - fitted}
     key = f"ndcg@{k}"
     best = max(results, key=lambda name: results[name].metrics[key].mean)

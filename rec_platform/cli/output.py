@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from rec_platform.evaluation.rollout import ROLLOUT_COLUMNS, Rollout, rollout_rows
+from rec_platform.evaluation.rollout import Rollout, rollout_columns, rollout_rows
 
 if TYPE_CHECKING:
     from rec_platform.evaluation.ranking.evaluate import RankingResult
@@ -51,7 +51,7 @@ def _finite(node: Any) -> Any:
 def rollout_table(rollouts: dict[str, Rollout], title: str) -> Table:
     """Policies side by side, best return first, each with its 95 % interval."""
     table = Table(title=title, title_justify="left")
-    for number, name in enumerate(ROLLOUT_COLUMNS):
+    for number, name in enumerate(rollout_columns(rollouts)):
         table.add_column(name, justify="right" if number else "left")
     for row in rollout_rows(rollouts):
         table.add_row(*row)
@@ -100,5 +100,21 @@ def training_bar(label: str) -> Iterator[Any]:
             known = f"return {line.episode_return:8.2f}  " if math.isfinite(line.episode_return) else ""
             figures = f"{known}{line.steps_per_second:,.0f} steps/s"
             bar.update(task, completed=min(line.done, line.total), total=line.total, figures=figures)
+
+        yield update
+
+
+@contextmanager
+def play_bar(label: str, total: int) -> Iterator[Any]:
+    """A bar of a learner's play; yields a function that takes each `training.play.LearningPoint`."""
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = None
+
+        def update(point: Any) -> None:
+            nonlocal task
+            if task is None:  # most fits have no play: they show no bar
+                task = bar.add_task(label, total=total)
+            bar.update(task, completed=min(point.env_steps, total))
 
         yield update

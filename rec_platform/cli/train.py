@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rec_platform.cli.output import console, print_json, ranking_table, rollout_table, stdout, training_bar
+from rec_platform.cli.output import console, play_bar, print_json, ranking_table, rollout_table, stdout, training_bar
 from rec_platform.errors import InputError
 from rec_platform.registry.home import platform_home
 
@@ -70,16 +70,22 @@ def _fit(experiment: FittedExperiment, home: Path, report: Path | None, *, json_
     from rec_platform.evaluation.report import write_report
     from rec_platform.training.fit import run_fitted
 
-    run = run_fitted(experiment, home, on_phase=lambda words: console.print(f"· {words}"))
+    with play_bar(experiment.name, experiment.stop.env_steps) as bar:
+        run = run_fitted(experiment, home, on_phase=lambda words: console.print(f"· {words}"), on_point=bar)
     kind, settings = experiment.algorithm.kind, experiment.evaluation
     rankings = {} if run.ranking is None else {kind: run.ranking}
     remarks = run.task.remarks if run.task is not None else []
     if report is not None:
-        write_report(report, title=experiment.name, rollouts=run.rollouts, curves={}, rankings=rankings, notes=remarks)
+        curves = {experiment.name: run.curve} if run.curve else {}
+        write_report(
+            report, title=experiment.name, rollouts=run.rollouts, curves=curves, rankings=rankings, notes=remarks
+        )
     if json_:
         evaluation: dict[str, Any] = {"policies": {name: result.to_dict() for name, result in run.rollouts.items()}}
         if run.ranking is not None:
             evaluation["ranking"] = {"split": settings.split, **run.ranking.to_dict()}
+        if run.curve:
+            evaluation["learning"] = [point.to_dict() for point in run.curve]
         print_json(
             {"model": f"{experiment.name}@{run.version}", "cpu_seconds": run.cpu_seconds, "evaluation": evaluation}
         )
@@ -91,6 +97,12 @@ def _fit(experiment: FittedExperiment, home: Path, report: Path | None, *, json_
             stdout.print(line, soft_wrap=True, markup=False, highlight=False)
     if run.rollouts:
         stdout.print(rollout_table(run.rollouts, f"{settings.users} fresh users"))
+    if run.curve:
+        last = run.curve[-1]
+        stdout.print(
+            f"learned from {last.env_steps:,} slates: at the end {last.item_reward:.3f} an item shown, "
+            f"{last.exploration_rate:.0%} of them explored, {last.settled_share:.0%} of the slates settled"
+        )
     stdout.print(f"registered as [bold]{experiment.name}@{run.version}[/] after {run.cpu_seconds:.1f} CPU-seconds")
 
 

@@ -100,6 +100,17 @@ class Exposures:
         arrays = {f.name: getattr(self, f.name)[index] for f in fields(self) if f.name not in ("users", "channels")}
         return Exposures(users=np.repeat(np.arange(len(rows)), counts), channels=self.channels, **arrays)
 
+    def within(self, whole: Histories, part: Histories) -> Exposures:
+        """Those of which ``part`` holds what came next: `Histories.before` of ``whole``, which they belong to.
+
+        A decision whose user has no later event in ``part`` is left out: what came of it may have been held back.
+        """
+        row = {name: number for number, name in enumerate(part.user_ids)}
+        number = np.array([row.get(name, -1) for name in whole.user_ids], dtype=np.int64)[self.users]
+        kept = (number >= 0) & (self.ends < part.counts[np.maximum(number, 0)])
+        arrays = {f.name: getattr(self, f.name)[kept] for f in fields(self) if f.name not in ("users", "channels")}
+        return Exposures(users=number[kept], channels=self.channels, **arrays)
+
     @property
     def slots(self) -> Bool:
         """Bool [D, k]: which slots hold a known item."""

@@ -2,8 +2,8 @@
 
 The tie rule, stated once: a user's events are sorted by time, those of one moment as their items stand in the
 catalogue. Events of one item at one timestamp are one entry (a click and the purchase that came of it), which is
-negative where any of them is: so a repeated row counts once. The entry's propensity and session are those of the row
-that stands: of the least feedback, the first in the log.
+negative where any of them is: so a repeated row counts once. The entry's propensity, session and event are those of the
+row that stands: of the least feedback, the first in the log.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ class Histories:
             where the log does not say; None where it says so of no event.
         sessions: int64 [rows] a number for each (user, session_id), from 0; None where the log has no session ids.
             Where it has some, a user's events of one day (UTC) without one are a session of their own.
+        events: int16 [rows] what happened, as a number of ``event_names``; None where that is not known.
+        event_names: as the log calls them.
     """
 
     user_ids: tuple[str, ...]
@@ -52,6 +54,8 @@ class Histories:
     timestamps: NDArray[np.int64]
     propensities: Float64 | None = None
     sessions: NDArray[np.int64] | None = None
+    events: NDArray[np.int16] | None = None
+    event_names: tuple[str, ...] = ()
 
     @staticmethod
     def build(dataset: Dataset, catalog: Catalog, rule: FeedbackRule | None = None) -> Histories:
@@ -70,6 +74,7 @@ class Histories:
         rank[by_name] = np.arange(len(by_name))
         timestamps = log["timestamp"].cast(pa.int64()).to_numpy()[kept]
         propensities = log["propensity"].to_numpy()[kept]
+        events = log["event"].filter(pa.array(kept)).combine_chunks().dictionary_encode()
         return Histories.from_events(
             user_ids=tuple(distinct[by_name]),
             users=rank[names.indices.to_numpy()[kept]],
@@ -78,6 +83,8 @@ class Histories:
             timestamps=timestamps,
             propensities=None if np.isnan(propensities).all() else propensities,
             sessions=session_codes(log["session_id"].filter(pa.array(kept)), timestamps),
+            events=events.indices.to_numpy().astype(np.int16),
+            event_names=tuple(events.dictionary.to_pylist()),
         )
 
     @staticmethod
@@ -90,6 +97,8 @@ class Histories:
         timestamps: NDArray[np.int64],
         propensities: Float64 | None = None,
         sessions: NDArray[np.int64] | None = None,
+        events: NDArray[np.int16] | None = None,
+        event_names: tuple[str, ...] = (),
     ) -> Histories:
         """Sort events given in any order, all [rows]; ``users`` indexes ``user_ids``.
 
@@ -112,6 +121,8 @@ class Histories:
             timestamps=timestamps[order].astype(np.int64),
             propensities=None if propensities is None else propensities[order].astype(np.float64),
             sessions=None if sessions is None else _numbered(users, sessions[order]),
+            events=None if events is None else events[order],
+            event_names=event_names,
         )
 
     def __len__(self) -> int:
@@ -201,6 +212,8 @@ class Histories:
             timestamps=self.timestamps[events],
             propensities=None if self.propensities is None else self.propensities[events],
             sessions=None if self.sessions is None else self.sessions[events],
+            events=None if self.events is None else self.events[events],
+            event_names=self.event_names,
         )
 
 

@@ -42,6 +42,7 @@ class HeldOut:
         users: int64 [n] rows of ``train``.
         offsets: int64 [n + 1]; ``items[offsets[i]:offsets[i + 1]]`` is what user i took later, distinct.
         items: int32 catalogue indices.
+        moments: int64 [n] microseconds at which the user is asked for.
         tied: bool [n] only the tie rule says that the held-back event was later than the last one of training; None
             where a split never separates events of one moment.
         moment: microseconds at which the log is cut; None where every user has a moment of his own.
@@ -52,6 +53,7 @@ class HeldOut:
     users: NDArray[np.int64]
     offsets: NDArray[np.int64]
     items: Int32
+    moments: NDArray[np.int64]
     tied: Bool | None = None
     moment: int | None = None
 
@@ -76,6 +78,7 @@ def leave_last_one_out(histories: Histories) -> HeldOut:
         users=users,
         offsets=np.arange(len(users) + 1),
         items=histories.items[last],
+        moments=histories.timestamps[last],
         tied=histories.timestamps[last] == histories.timestamps[last - 1],
     )
 
@@ -111,5 +114,6 @@ def temporal(histories: Histories, fraction: float = 0.8) -> HeldOut:
         users=rows[evaluated],
         offsets=np.concatenate(([0], np.cumsum(counts))),
         items=items.astype(np.int32),
+        moments=np.full(len(evaluated), moment),
         moment=moment,
     )

@@ -12,7 +12,7 @@ import numpy as np
 from rec_platform.evaluation.fit_quality import fit_section
 from rec_platform.evaluation.html_page import svg, table, write_page
 from rec_platform.evaluation.ranking.evaluate import RankingResult
-from rec_platform.evaluation.rollout import ROLLOUT_COLUMNS, Z95, Estimate, Rollout, best_first, rollout_rows
+from rec_platform.evaluation.rollout import Z95, Estimate, Rollout, best_first, rollout_columns, rollout_rows
 
 
 class CurvePoint(Protocol):
@@ -51,7 +51,7 @@ def write_report(
     if rollouts:
         parts += [
             "<h2>Policies on fresh simulated users</h2>",
-            table(ROLLOUT_COLUMNS, rollout_rows(rollouts)),
+            table(rollout_columns(rollouts), rollout_rows(rollouts)),
             "<p class='note'>Mean over users with its 95&nbsp;% interval; one session a user, the same users for all."
             "</p>",
             bars(rollouts),

@@ -10,6 +10,7 @@ import numpy as np
 
 from rec_platform.errors import InputError
 from rec_platform.policies.policy import Policy
+from rec_platform.policies.rewards import RewardRule
 from rec_platform.simulation.simulator import Simulator
 from rec_platform.types import Float64
 
@@ -54,6 +55,8 @@ class Rollout:
         lengths: float64 [users] slates of a session.
         clicks: float64 [users] slates of which something was chosen.
         coverage: share of the catalogue's items that were shown to anyone.
+        item_rewards: float64 [users] mean reward of an item shown, by the rule of who learns from single items; None
+            where no rule was given.
     """
 
     policy: str
@@ -61,9 +64,11 @@ class Rollout:
     lengths: Float64
     clicks: Float64
     coverage: float
+    item_rewards: Float64 | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        return {
+        rewards = {} if self.item_rewards is None else {"item_reward": Estimate.of(self.item_rewards).to_dict()}
+        return rewards | {
             "return": Estimate.of(self.returns).to_dict(),
             "session_length": Estimate.of(self.lengths).to_dict(),
             "clicks": Estimate.of(self.clicks).to_dict(),
@@ -82,14 +87,22 @@ def best_first(rollouts: Mapping[str, Rollout]) -> list[str]:
 
 
 ROLLOUT_COLUMNS = ("policy", "return", "95 % interval", "slates", "clicks", "coverage")
+ITEM_REWARD = "reward an item"
+
+
+def rollout_columns(rollouts: Mapping[str, Rollout]) -> tuple[str, ...]:
+    """Heads of `rollout_rows`."""
+    counted = any(result.item_rewards is not None for result in rollouts.values())
+    return (*ROLLOUT_COLUMNS, ITEM_REWARD) if counted else ROLLOUT_COLUMNS
 
 
 def rollout_rows(rollouts: Mapping[str, Rollout]) -> list[tuple[str, ...]]:
-    """One row of texts a policy, best return first: the values of `ROLLOUT_COLUMNS`, means over users."""
+    """One row of texts a policy, best return first: the values of `rollout_columns`, means over users."""
     rows: list[tuple[str, ...]] = []
     for name in best_first(rollouts):
         result = rollouts[name]
         value = Estimate.of(result.returns)
+        reward = () if result.item_rewards is None else (f"{result.item_rewards.mean():.3f}",)
         rows.append(
             (
                 name,
@@ -98,6 +111,7 @@ def rollout_rows(rollouts: Mapping[str, Rollout]) -> list[tuple[str, ...]]:
                 f"{result.lengths.mean():.1f}",
                 f"{result.clicks.mean():.1f}",
                 f"{result.coverage:.1%}",
+                *reward,
             )
         )
     return rows
@@ -109,11 +123,15 @@ def rollout(
     *,
     users: int,
     seed: int,
+    rewards: RewardRule | None = None,
     on_step: Callable[[], None] | None = None,
 ) -> Rollout:
     """Run ``users`` fresh users until each has left.
 
     Users of one seed start alike whatever policy they meet, so policies can be compared in pairs.
+
+    Args:
+        rewards: also count what shown items earn by this rule, its noise left out.
 
     Raises:
         InputError: fewer than two users, or sessions that do not end.
@@ -122,7 +140,7 @@ def rollout(
         raise InputError("evaluation.users", f"{users} is below 2", "an interval needs at least two users")
     batch = simulator.users(users, seed=seed)
     rng = np.random.default_rng([seed, 1])
-    returns, lengths, clicks = np.zeros(users), np.zeros(users), np.zeros(users)
+    returns, lengths, clicks, earned = (np.zeros(users) for _ in range(4))
     shown = np.zeros(simulator.spec.num_items, dtype=bool)
     active = np.ones(users, dtype=bool)
     for _ in range(LONGEST):
@@ -130,6 +148,9 @@ def rollout(
         positions = policy.choose(observation, simulator.spec.slate_size, rng)
         feedback = batch.step(positions)
         returns += feedback.reward * active
+        if rewards is not None:
+            by_item = rewards.of_responses(feedback.responses, simulator.spec.response_channels)
+            earned += by_item.mean(axis=1) * active
         lengths += active
         clicks += (feedback.chosen >= 0) & active
         shown[np.take_along_axis(observation.candidates, positions, axis=1)[active]] = True
@@ -137,5 +158,6 @@ def rollout(
         if on_step:
             on_step()
         if not active.any():
-            return Rollout(policy.name, returns, lengths, clicks, float(shown.mean()))
+            item_rewards = None if rewards is None else earned / lengths
+            return Rollout(policy.name, returns, lengths, clicks, float(shown.mean()), item_rewards)
     raise InputError("simulator", f"sessions did not end within {LONGEST} slates", "give it a patience or max_steps")

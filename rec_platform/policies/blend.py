@@ -14,7 +14,7 @@ from rec_platform.policies.scorers.blend import BlendScorer
 class BlendPart(BaseModel):
     """Attributes:
     weight: of the part's probabilities.
-    algorithm: as an experiment's `algorithm:` section.
+    algorithm: as an experiment's `algorithm:` section; not one that learns from what it shows.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -64,4 +64,4 @@ def _settings(content: dict[str, Any]) -> FittedSettings:
     from rec_platform.config import choose
     from rec_platform.policies.fitted import FITTED  # a blend is one of them
 
-    return choose(FITTED, content, "algorithm")
+    return choose({kind: one for kind, one in FITTED.items() if not one.online}, content, "algorithm")

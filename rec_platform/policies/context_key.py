@@ -16,8 +16,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rec_platform.data.calendar import CALENDAR_VALUES
+from rec_platform.data.request_context import USER_HASH
 from rec_platform.errors import InputError, did_you_mean
 from rec_platform.types import Observation
+
+USER_GROUPS = 4_096
+"""Groups of `USER_HASH` where no other number is given; users of one group share their values."""
 
 
 class ContextColumn(BaseModel):
@@ -25,7 +29,8 @@ class ContextColumn(BaseModel):
 
     Attributes:
         name: of the column.
-        count: it holds whole numbers ``first`` … ``first + count - 1``, e.g. the number of a user.
+        count: it holds whole numbers ``first`` … ``first + count - 1``; of `USER_HASH` the number of groups that users
+            are thrown into.
         first: the least of them.
         edges: rising limits; n of them make n + 1 ranges, each with its lower limit.
     """
@@ -54,6 +59,7 @@ class ContextGroup:
         source: the array of the observation that it reads.
         columns: one-hot columns in there, or the one column of numbers.
         count, first, edges: see `ContextColumn`; all at rest for one-hot columns.
+        hashed: numbers count modulo ``count``.
     """
 
     name: str
@@ -62,6 +68,7 @@ class ContextGroup:
     count: int | None = None
     first: int = 0
     edges: tuple[float, ...] | None = None
+    hashed: bool = False
 
     @property
     def size(self) -> int:
@@ -77,6 +84,8 @@ class ContextGroup:
             return np.where(np.isnan(block[:, 0]), 0, found).astype(np.int64)
         if self.count is not None:
             value = np.nan_to_num(block[:, 0].astype(np.float64), nan=-np.inf) - self.first
+            if self.hashed:
+                value = np.where(value >= 0, np.maximum(value, 0) % self.count, value)
             known = (value >= 0) & (value < self.count) & (value == np.floor(value))
             return np.where(known, np.where(known, value, 0.0) + 1, 0).astype(np.int64)
         is_set = block > 0.5
@@ -100,8 +109,8 @@ class ContextKey:
         """The key of an observation whose columns have these names.
 
         Args:
-            wanted: ``name`` for one-hot columns ``name=value`` or for a calendar column, else a `ContextColumn`. User
-                features are searched first.
+            wanted: ``name`` for one-hot columns ``name=value`` or for a column of `REQUEST_CONTEXT`, else a
+                `ContextColumn`. User features are searched first.
 
         Raises:
             InputError: no column has that name, or a name stands twice.
@@ -157,6 +166,9 @@ def _resolve(
             return ContextGroup(name, source, one_hot)
         if name in names:
             place = (list(names).index(name),)
+            if name == USER_HASH:
+                count = column.count if isinstance(column, ContextColumn) else USER_GROUPS
+                return ContextGroup(name, source, place, count, hashed=True)
             if isinstance(column, ContextColumn):
                 return ContextGroup(name, source, place, column.count, column.first, column.edges)
             if name in CALENDAR_VALUES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rec_platform.policies.bandits import BANDITS
 from rec_platform.policies.blend import BlendSettings
 from rec_platform.policies.classical.als import ALSSettings
 from rec_platform.policies.classical.association import AssociationSettings
@@ -13,19 +14,19 @@ from rec_platform.policies.classical.popularity import PopularitySettings
 from rec_platform.policies.classical.user_knn import UserKNNSettings
 from rec_platform.policies.fitting import FittedSettings
 from rec_platform.policies.sequence import SequenceSettings
+from rec_platform.policies.tabular import TABULAR
 
-FITTED: dict[str, type[FittedSettings]] = {
-    settings.kind: settings
-    for settings in (
-        PopularitySettings,
-        MarkovSettings,
-        ItemKNNSettings,
-        UserKNNSettings,
-        ALSSettings,
-        EASESettings,
-        ContentSettings,
-        AssociationSettings,
-        SequenceSettings,
-        BlendSettings,
-    )
-}
+KINDS: tuple[type[FittedSettings], ...] = (
+    PopularitySettings,
+    MarkovSettings,
+    ItemKNNSettings,
+    UserKNNSettings,
+    ALSSettings,
+    EASESettings,
+    ContentSettings,
+    AssociationSettings,
+    SequenceSettings,
+    BlendSettings,
+)
+
+FITTED: dict[str, type[FittedSettings]] = {settings.kind: settings for settings in KINDS} | BANDITS | TABULAR

@@ -12,8 +12,10 @@ from pydantic import BaseModel, ConfigDict
 from scipy import sparse
 
 from rec_platform.data.catalog import Catalog
+from rec_platform.data.exposures import Exposures
 from rec_platform.data.histories import Histories
-from rec_platform.policies.policy import Scorer
+from rec_platform.policies.policy import Sampler, Scorer
+from rec_platform.policies.samplers import EpsilonGreedy, Greedy
 from rec_platform.types import Float32
 
 
@@ -25,11 +27,15 @@ class FitLog:
         histories: events of U users; only positive ones count.
         catalog: N items. Its popularity is not used: it may know of events that are held back.
         user_features: float32 [U, F].
+        user_feature_names: F names.
+        exposures: what the users were shown; None where the log does not know.
     """
 
     histories: Histories
     catalog: Catalog
     user_features: Float32
+    user_feature_names: tuple[str, ...] = ()
+    exposures: Exposures | None = None
 
     @cached_property
     def counts(self) -> np.ndarray:
@@ -60,6 +66,7 @@ class FittedSettings(BaseModel):
     Attributes:
         kind: the algorithm's name.
         offline: it learns from logged decisions; these look at responses alone.
+        online: it goes on learning from what it shows, and explores in a way of its own (`online.OnlineSettings`).
         log_scores: scores are logarithms of probabilities, up to a constant; else they are larger the better, and what
             is below 0 counts for nothing (see `BlendScorer`).
     """
@@ -67,7 +74,29 @@ class FittedSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     kind: ClassVar[str]
     offline: ClassVar[bool] = False
+    online: ClassVar[bool] = False
     log_scores: ClassVar[bool] = False
+
+    @property
+    def context_names(self) -> tuple[str, ...]:
+        """Columns of `data.request_context` that its observations must have."""
+        return ()
+
+    def greedy_sampler(self) -> Sampler:
+        """How the best slate is made of its scores; deterministic."""
+        return Greedy()
+
+    def served_sampler(self, exploration: float) -> Sampler:
+        """How slates are drawn in the service.
+
+        Args:
+            exploration: probability of a uniformly random slate.
+
+        Raises:
+            InputError: it explores in a way of its own.
+        """
+        best = self.greedy_sampler()
+        return EpsilonGreedy(exploration, best) if exploration else best
 
     @abstractmethod
     def fit(self, log: FitLog, seed: int) -> Scorer:

@@ -5,6 +5,7 @@
     catalog.safetensors  features and popularity
     arrays.safetensors   the scorer's arrays, if it has any
     scorer.onnx          the scorer's network, if it is one
+    learner.safetensors  what a learner knows that goes on learning, if it is one
 
 Nothing is pickled.
 """
@@ -38,7 +39,8 @@ from rec_platform.registry.manifest import (
 
 ARRAYS_NAME = "arrays.safetensors"
 CATALOG_NAMES = ("catalog.parquet", "catalog.safetensors")
-_RESERVED = {MANIFEST_NAME, ARRAYS_NAME, *CATALOG_NAMES}
+LEARNER_NAME = "learner.safetensors"
+_RESERVED = {MANIFEST_NAME, ARRAYS_NAME, LEARNER_NAME, *CATALOG_NAMES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +80,14 @@ def write_bundle(
     seed: int | None = None,
     metrics: Mapping[str, Any] | None = None,
     lineage: Mapping[str, Any] | None = None,
+    learner: Mapping[str, np.ndarray] | None = None,
 ) -> BundleManifest:
     """Write a bundle into the new folder ``folder``: whole and durable, or not at all.
 
     Args:
         policy: its scorer must have ``export() -> ScorerExport``, its sampler ``spec()``.
         name: of the model; the policy's own name if None.
+        learner: the state of the learner that the policy is a snapshot of; see `registry.learner.load_learner`.
 
     Raises:
         InputError: the folder exists, the scorer cannot be exported, or a value is not one a manifest can hold.
@@ -102,6 +106,9 @@ def write_bundle(
         if exported.arrays:
             arrays = {key: np.ascontiguousarray(value) for key, value in exported.arrays.items()}
             safetensors.save_file(arrays, beside / ARRAYS_NAME)
+        if learner is not None:
+            state = {key: np.ascontiguousarray(value) for key, value in learner.items()}
+            safetensors.save_file(state, beside / LEARNER_NAME)
         for file_name, content in exported.files.items():
             (beside / Path(file_name).name).write_bytes(content)
         try:

@@ -5,7 +5,7 @@ Times are microseconds since 1970 in UTC. JSON is kept as text so that numbers c
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
 SCHEMA_VERSION = 1
 
@@ -67,6 +67,7 @@ decisions = Table(
     Column("request_hash", String(64), nullable=False),
     Column("response", Text, nullable=False),
     Index("decisions_of_session", "user_id", "session_id", "created_at"),
+    Index("decisions_after", "previous_decision_id"),
 )
 """What was shown, to whom, out of what, how likely, and what the policy saw.
 
@@ -76,6 +77,18 @@ are the item ids of it that could not be shown. ``propensities`` and ``scores`` 
 
 users = Table("users", metadata, Column("user_id", String(256), primary_key=True), Column("body", Text, nullable=False))
 """What is known of users: ``body`` is a JSON object of the columns of `rec_platform.data.schema.USERS`."""
+
+learners = Table(
+    "learners",
+    metadata,
+    Column("model_name", String(64), primary_key=True),
+    Column("model_version", String(32), nullable=False),
+    Column("learned_to", BigInteger, nullable=False),
+    Column("state", LargeBinary, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+)
+"""What models that learn from what they show know by now: ``state`` (safetensors) is what came of all decisions of the
+version whose ``seq`` is at most ``learned_to``. Both change in one transaction, so that nothing is learned twice."""
 
 rejected_events = Table(
     "rejected_events",

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy import Connection
 
+from rec_platform.data.request_context import REQUEST_CONTEXT, request_context
 from rec_platform.registry import Bundle
 from rec_platform.serving.api_models import RecommendationRequest
 from rec_platform.serving.problems import Problem
-from rec_platform.serving.store import EventStore, SessionSoFar
+from rec_platform.serving.store import EventStore, SessionSoFar, now_us
 from rec_platform.types import Float32, Int32, Observation
 
 UNKNOWN_ITEMS_ALLOWANCE = 4
@@ -69,6 +70,7 @@ class SituationReader:
         self._rule = bundle.feedback_rule
         self._store = store
         self._encode_user = encode_user
+        self._request_names = [name for name in self._contract.context_names if name in REQUEST_CONTEXT]
         self._everything = np.arange(len(bundle.catalog), dtype=np.int32)
 
     def read(self, requests: Sequence[RecommendationRequest]) -> list[Situation | Problem]:
@@ -169,11 +171,19 @@ class SituationReader:
     def _context(self, request: RecommendationRequest, session: SessionSoFar) -> Float32:
         """The model's context features: those of the session are counted here, the others are the caller's."""
         values: dict[str, float] = {
+            **self._of_request(request),
             **request.context,
             "session_slates": min(session.slates / self._contract.max_session_slates, 1.0),
             "session_response_rate": min(session.positives / session.slates, 1.0) if session.slates else 0.0,
         }
         return np.array([values.get(name, 0.0) for name in self._contract.context_names], dtype=np.float32)
+
+    def _of_request(self, request: RecommendationRequest) -> dict[str, float]:
+        """The columns that say when, and by whom, it is made."""
+        if not self._request_names:
+            return {}
+        row = request_context(self._request_names, np.array([now_us()]), [request.user_id])[0]
+        return dict(zip(self._request_names, map(float, row), strict=True))
 
     def _user_features(self, body: str | None) -> Float32:
         if self._encode_user is None:

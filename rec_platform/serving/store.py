@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, func, insert, select
@@ -14,7 +14,7 @@ from rec_platform.data.catalog import Catalog
 from rec_platform.data.feedback import FeedbackRule
 from rec_platform.serving.database import insert_new, insert_or_replace, open_engines
 from rec_platform.serving.group_commit import GroupCommit
-from rec_platform.serving.schema import decisions, events, rejected_events, users
+from rec_platform.serving.schema import decisions, events, learners, rejected_events, users
 
 Row = Mapping[str, Any]
 
@@ -32,6 +32,16 @@ class SessionSoFar:
     slates: int = 0
     positives: int = 0
     last_decision_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LearnerState:
+    """A row of `schema.learners`: see there."""
+
+    model_name: str
+    model_version: str
+    learned_to: int
+    state: bytes
 
 
 class EventStore:
@@ -79,6 +89,14 @@ class EventStore:
         """Add or replace users (``user_id``, ``body``)."""
         return self._commits.submit(self._write_users, list(rows))
 
+    def put_learner(self, new: LearnerState, after: LearnerState | None) -> Future:
+        """Keep what a learner knows; result: False where another writer came first and nothing was changed.
+
+        Args:
+            after: the state that ``new`` was made from, as it was read; None where there was none.
+        """
+        return self._commits.submit(self._write_learners, (new, after))
+
     def _write_events(self, connection: Connection, batches: Sequence[Any]) -> list[int]:
         rows = [row for accepted, _ in batches for row in accepted]
         refused = [row for _, rejected in batches for row in rejected]
@@ -104,6 +122,18 @@ class EventStore:
         for rows in batches:
             connection.execute(insert_new(self.writer, events), rows)
         return [None] * len(batches)
+
+    def _write_learners(self, connection: Connection, changes: Sequence[Any]) -> list[bool]:
+        replace = insert_or_replace(self.writer, learners, "model_name", dict.fromkeys(learners.c.keys()[1:]))
+        written = []
+        for new, after in changes:
+            known = connection.execute(_LEARNER, {"name": new.model_name}).first()
+            was = None if known is None else (known.model_version, known.learned_to)
+            fresh = was == (None if after is None else (after.model_version, after.learned_to))
+            if fresh:
+                connection.execute(replace, asdict(new) | {"updated_at": now_us()})
+            written.append(fresh)
+        return written
 
     def _write_users(self, connection: Connection, batches: Sequence[Any]) -> list[int]:
         statement = insert_or_replace(self.writer, users, "user_id", {"body": None})
@@ -162,6 +192,12 @@ class EventStore:
             row = connection.execute(select(decisions).where(decisions.c.decision_id == decision_id)).mappings().first()
         return dict(row) if row else None
 
+    def learner(self, model_name: str) -> LearnerState | None:
+        """What the model's learner knew last; None where nothing was kept."""
+        with self.reader.connect() as connection:
+            row = connection.execute(_LEARNER, {"name": model_name}).first()
+        return None if row is None else LearnerState(*row)
+
     def counts(self) -> dict[str, int]:
         """Rows of every table."""
         tables = {"events": events, "decisions": decisions, "users": users, "rejected_events": rejected_events}
@@ -199,5 +235,8 @@ _LAST_DECISION = (
 )
 _SESSION_EVENTS = select(events.c.action, events.c.value).where(
     events.c.session_id == bindparam("session"), events.c.user_id == bindparam("user"), _INTERACTION
+)
+_LEARNER = select(learners.c.model_name, learners.c.model_version, learners.c.learned_to, learners.c.state).where(
+    learners.c.model_name == bindparam("name")
 )
 _USERS = select(users.c.user_id, users.c.body).where(users.c.user_id.in_(bindparam("ids", expanding=True)))

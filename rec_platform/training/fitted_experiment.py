@@ -62,13 +62,39 @@ class FittedEvaluation(BaseModel):
     seed: int = 12_345
 
 
+class Players(BaseModel):
+    """Whom a learner plays with.
+
+    Attributes:
+        users_per_runner: simulated training users at once; it learns after each of their slates.
+    """
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    users_per_runner: int = Field(default=256, ge=1)
+
+
+class PlayStop(BaseModel):
+    """When a learner's play ends.
+
+    Attributes:
+        env_steps: slates shown to simulated training users, over all of them.
+    """
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    env_steps: int = Field(default=100_000, ge=1)
+
+
 class FittedExperiment(BaseModel):
     """A checked experiment.
 
     Attributes:
         name: also the name of the model it registers.
         seed: of everything drawn at random.
-        simulator: judges by session return as well, with users that nothing was fitted on; None does without.
+        simulator: judges by session return as well, with users that nothing was fitted on; None does without. A learner
+            (bandit, table) also plays with its training users before.
+        resources, stop: of that play.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True)
@@ -79,7 +105,14 @@ class FittedExperiment(BaseModel):
     simulator: LearnedSimulatorConfig | None = None
     policy: ServedSection = Field(default_factory=ServedSection)
     algorithm: FittedSettings
+    resources: Players = Field(default_factory=Players)
+    stop: PlayStop = Field(default_factory=PlayStop)
     evaluation: FittedEvaluation = Field(default_factory=FittedEvaluation)
+
+    @property
+    def slate_size(self) -> int:
+        """Of slates in play, or where there is none as it is served."""
+        return self.policy.slate_size if self.simulator is None else self.simulator.slate_size
 
     def to_dict(self) -> dict[str, Any]:
         """The experiment as it would stand in a YAML file, defaults filled in."""
@@ -88,6 +121,8 @@ class FittedExperiment(BaseModel):
             del content["simulator"]
         else:
             content["simulator"] = {"kind": "learned", **content["simulator"]}
+        if not (self.algorithm.online and self.simulator):
+            del content["resources"], content["stop"]
         content["algorithm"] = {"kind": self.algorithm.kind, **self.algorithm.model_dump(mode="json")}
         return content
 
@@ -116,9 +151,13 @@ def build_any_experiment(content: dict[str, Any]) -> Experiment | FittedExperime
 def _build_fitted(content: dict[str, Any]) -> FittedExperiment:
     content = dict(content)
     kind = content["algorithm"]["kind"]
+    online = FITTED[kind].online
     for section in ("resources", "stop"):
-        if section in content:
+        if section in content and not online:
             raise InputError(section, f"{kind} is fitted in this process, in one go", f"leave `{section}:` out")
+        if section in content and content.get("simulator") is None:
+            problem = f"without a simulator {kind} learns from the log alone"
+            raise InputError(section, problem, f"add `simulator:`, or leave `{section}:` out")
     content["algorithm"] = choose(FITTED, content["algorithm"], "algorithm")
     if content.get("simulator") is not None:
         simulator = choose(SIMULATORS, content["simulator"], "simulator")
@@ -126,7 +165,18 @@ def _build_fitted(content: dict[str, Any]) -> FittedExperiment:
             problem = f"{kind} is fitted to a log, whose users only a learned simulator has"
             raise InputError("simulator.kind", problem, "use kind: learned, or leave `simulator:` out")
         content["simulator"] = simulator
-    for section, model in (("data", FittedData), ("policy", ServedSection), ("evaluation", FittedEvaluation)):
+    for section, model in SECTIONS.items():
         if section in content or section == "data":
             content[section] = parse(model, content.get(section, {}), section)
-    return parse(FittedExperiment, content, "")
+    experiment = parse(FittedExperiment, content, "")
+    experiment.algorithm.served_sampler(experiment.policy.exploration)  # refuses what it cannot do
+    return experiment
+
+
+SECTIONS: dict[str, type[BaseModel]] = {
+    "data": FittedData,
+    "policy": ServedSection,
+    "resources": Players,
+    "stop": PlayStop,
+    "evaluation": FittedEvaluation,
+}

@@ -9,6 +9,7 @@ from typing import Any
 
 from rec_platform.evaluation.rollout import Rollout, rollout
 from rec_platform.policies.policy import Policy
+from rec_platform.policies.rewards import RewardRule
 from rec_platform.registry.bundle import write_bundle
 from rec_platform.registry.manifest import ObservationContract
 from rec_platform.registry.registry import ModelRegistry
@@ -73,12 +74,21 @@ def run_experiment(
 
 
 def evaluate_policies(
-    policies: list[Policy], experiment: Experiment | FittedExperiment, world: World
+    policies: list[Policy],
+    experiment: Experiment | FittedExperiment,
+    world: World,
+    *,
+    rewards: RewardRule | None = None,
 ) -> dict[str, Rollout]:
-    """All policies on the same fresh users of the evaluation simulator, by name."""
+    """All policies on the same fresh users of the evaluation simulator, by name.
+
+    Args:
+        rewards: see `rollout`.
+    """
     settings = experiment.evaluation
     return {
-        policy.name: rollout(policy, world.evaluation, users=settings.users, seed=settings.seed) for policy in policies
+        policy.name: rollout(policy, world.evaluation, users=settings.users, seed=settings.seed, rewards=rewards)
+        for policy in policies
     }
 
 

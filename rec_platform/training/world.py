@@ -14,6 +14,7 @@ import numpy as np
 from rec_platform.data.catalog import Catalog
 from rec_platform.data.dataset import Dataset
 from rec_platform.data.event_channels import CONSUME
+from rec_platform.data.exposures import Exposures
 from rec_platform.data.feedback import FeedbackRule
 from rec_platform.data.histories import Histories
 from rec_platform.data.logged_decisions import CONTEXT_NAMES, LoggedDecisions
@@ -56,6 +57,7 @@ class World:
     rule: which events count.
     dataset: where the log came from.
     fit: what is known of the simulators' fits.
+    exposures: what the training users were shown; None where the log does not know.
     logged: what offline algorithms learn from: the decisions shown to the training users; None for the others.
     """
 
@@ -69,6 +71,7 @@ class World:
     rule: FeedbackRule = field(default_factory=FeedbackRule)
     dataset: DatasetReference | None = None
     fit: dict[str, Any] | None = None
+    exposures: Exposures | None = None
     logged: LoggedDecisions | None = None
 
     @property
@@ -161,6 +164,7 @@ def _learned(experiment: Experiment | FittedExperiment, config: LearnedSimulator
         rule=rule,
         dataset=DatasetReference(name=dataset.name, hash=dataset.hash),
         fit=fit,
+        exposures=log.select(train_rows).exposures,
         logged=logged,
     )
 

@@ -19,7 +19,7 @@ from rec_platform.data.feedback import FeedbackRule
 from rec_platform.data.histories import Histories
 from rec_platform.errors import InputError
 from rec_platform.policies import samplers, scorers
-from rec_platform.policies.bandits import BANDITS, BanditSpace
+from rec_platform.policies.bandits import BANDITS
 from rec_platform.policies.context_key import ContextColumn
 from rec_platform.policies.fitted import FITTED
 from rec_platform.policies.fitting import FitLog
@@ -30,6 +30,7 @@ from rec_platform.policies.networks.item_lists import ItemLists
 from rec_platform.policies.networks.item_value import ItemValue
 from rec_platform.policies.networks.proto_action import ProtoAction
 from rec_platform.policies.networks.slate_q import SlateValue
+from rec_platform.policies.online import LearnerSpace
 from rec_platform.policies.policy import Policy
 from rec_platform.policies.samplers import EpsilonGreedy, Greedy, PlackettLuce, RatioOptimal
 from rec_platform.policies.scorers import AffinityScorer, DiverseScorer, StaticScorer, UniformScorer
@@ -125,10 +126,10 @@ def fitted(kind: str) -> Policy:
     return Policy(kind, FITTED[kind]().fit(log, 0), EpsilonGreedy(0.2))
 
 
-MAKERS |= {f"fitted_{kind}": partial(fitted, kind) for kind in FITTED}
+MAKERS |= {f"fitted_{kind}": partial(fitted, kind) for kind, settings in FITTED.items() if not settings.online}
 
 PERIOD = ContextColumn(name="e", edges=(0.3, 0.6))
-SPACE = BanditSpace(ITEMS, 3, ("a", "b", "c", "d"), ("e", "f"), FEATURES, POPULARITY.astype(np.float64))
+SPACE = LearnerSpace(ITEMS, 3, ("a", "b", "c", "d"), ("e", "f"), FEATURES, POPULARITY.astype(np.float64))
 
 
 def bandit(kind: str, **options: Any) -> Policy:

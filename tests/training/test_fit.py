@@ -18,9 +18,11 @@ from rec_platform.evaluation.ranking.task import RankingTask, read_log
 from rec_platform.policies.classical.markov import MarkovSettings
 from rec_platform.policies.policy import Policy
 from rec_platform.policies.samplers import Greedy
+from rec_platform.registry.learner import load_learner
 from rec_platform.registry.registry import ModelRegistry
 from rec_platform.training.fit import run_fitted
 from rec_platform.training.fitted_experiment import FittedExperiment, read_any_experiment
+from rec_platform.training.play import LearningPoint
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +87,54 @@ def test_simulated_users_judge_too(folder: Path, tmp_path: Path) -> None:
     assert all(len(result.returns) == 50 for result in done.rollouts.values())
 
 
+BANDIT = {
+    "algorithm": {"kind": "epsilon_greedy", "context": ["weekday"], "initial_from_counts": True},
+    "simulator": {"kind": "learned", "slate_size": 3, "history_length": 10, "min_history": 2},
+    "stop": {"env_steps": 600},
+    "resources": {"users_per_runner": 20},
+    "policy": {"slate_size": 4},
+}
+
+
+def test_a_bandit_plays_with_training_users_and_is_judged_by_others(folder: Path, tmp_path: Path) -> None:
+    points: list[LearningPoint] = []
+    done = run_fitted(experiment(folder, **BANDIT), tmp_path, on_point=points.append)
+    assert set(done.rollouts) == {"random", "popularity", "epsilon_greedy (start)", "epsilon_greedy"}
+    assert all(result.item_rewards is not None for result in done.rollouts.values())
+    assert done.curve == points
+    assert done.curve[-1].env_steps == 600
+    version = ModelRegistry(tmp_path).get("fitted", done.version)
+    metrics = version.load().manifest.metrics
+    assert metrics["learning"]["cumulative_reward"] == done.curve[-1].cumulative_reward
+    assert metrics["epsilon_greedy"]["item_reward"]["mean"] == pytest.approx(
+        done.rollouts["epsilon_greedy"].item_rewards.mean()  # type: ignore[union-attr]
+    )
+    learner = load_learner(version.folder)
+    assert learner.statistics.count.sum() >= 600 * 3  # type: ignore[attr-defined]
+    assert version.load().manifest.observation.context_names == ("weekday",)
+
+
+def test_a_bandit_without_a_simulator_learns_from_the_log(folder: Path, tmp_path: Path) -> None:
+    content = {name: BANDIT[name] for name in ("algorithm", "policy")}
+    data = {"dataset": str(folder / "dataset")}
+    done = run_fitted(experiment(folder, **content, data=data, evaluation={"split": "temporal"}), tmp_path)
+    assert (done.curve, done.rollouts) == ([], {})
+    assert done.ranking is not None
+    learner = load_learner(ModelRegistry(tmp_path).get("fitted", 1).folder)
+    assert learner.statistics.count.sum() == 60 * 12  # type: ignore[attr-defined]
+
+
+def test_a_bandit_on_the_command_line(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    experiment(folder, **BANDIT)
+    arguments = ["train", str(folder / "experiment.yaml"), "--home", str(tmp_path)]
+    assert run([*arguments, "--json", "--report", str(tmp_path / "report.html")]) == 0
+    answer = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert answer["evaluation"]["learning"][-1]["env_steps"] == 600
+    assert "Learning curves" in (tmp_path / "report.html").read_text()
+    assert run([*arguments, "--set", "evaluation.split=none"]) == 0
+    assert "learned from 600 slates" in " ".join(capsys.readouterr().out.split())
+
+
 def test_on_the_command_line(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     experiment(folder)
     arguments = ["train", str(folder / "experiment.yaml"), "--home", str(tmp_path)]
@@ -110,6 +160,12 @@ def test_on_the_command_line(folder: Path, tmp_path: Path, capsys: pytest.Captur
         ({"policy": {"exploration": 2}}, "policy.exploration"),
         ({"policy": {"encoder": "gru"}}, "policy.encoder"),
         ({"evaluation": {"split": "half"}}, "evaluation.split"),
+        ({"algorithm": {"kind": "ucb1"}, "policy": {"exploration": 0.1}}, "ucb1 explores by itself"),
+        ({"algorithm": {"kind": "ucb1"}, "policy": {}, "stop": {"env_steps": 5}}, "add `simulator:`"),
+        ({"algorithm": {"kind": "ucb1", "rewards": {"ignored": -2}}, "policy": {}}, "rewards must lie in reward_range"),
+        ({"algorithm": {"kind": "sarsa", "initial_range": [0, 1]}, "policy": {}}, "initial_from_counts"),
+        ({**BANDIT, "stop": {"gradient_steps": 5}}, "stop.gradient_steps"),
+        ({"algorithm": {"kind": "blend", "parts": [{"algorithm": {"kind": "ucb1"}}]}}, "ucb1"),
     ],
 )
 def test_bad_experiments(folder: Path, changes: dict[str, Any], words: str) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from rec_platform.data.request_context import request_context
 from rec_platform.data.splits import HeldOut
 from rec_platform.evaluation.ranking.rankings import Rankings
 from rec_platform.policies.policy import Policy
@@ -19,7 +22,7 @@ def rank(
     *,
     num_items: int,
     history_length: int,
-    context_size: int = 0,
+    context_names: Sequence[str] = (),
     k: int = 10,
     exclude_seen: bool = True,
 ) -> Rankings:
@@ -28,6 +31,7 @@ def rank(
     Args:
         policy: as it is served without exploration. Of equal scores the lower catalogue index comes first.
         user_features: float32 [U, F] of the users of ``held_out.train``.
+        context_names: columns of `data.request_context` of the moment at which each user is asked for.
         history_length: L of the observation; the user's newest L training events.
         k: length of the lists; shorter where a user has fewer candidates.
         exclude_seen: leave out what the user took in training. What he takes again later is then a miss.
@@ -47,7 +51,9 @@ def rank(
             user_features=user_features[users],
             history=history,
             history_feedback=feedback,
-            context=np.zeros((len(users), context_size), dtype=np.float32),
+            context=request_context(
+                context_names, held_out.moments[start : start + BATCH], [train.user_ids[user] for user in users]
+            ),
             candidates=candidates,
         )
         lengths = np.minimum(observation.available.sum(axis=1), k)

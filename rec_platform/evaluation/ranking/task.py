@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from rec_platform.data.catalog import Catalog
 from rec_platform.data.dataset import Dataset
+from rec_platform.data.exposures import Exposures
 from rec_platform.data.feedback import FeedbackRule
 from rec_platform.data.histories import Histories
 from rec_platform.data.segments import segment_slices
@@ -46,7 +48,17 @@ def read_log(dataset: Dataset, positives: Positives) -> tuple[FitLog, FeedbackRu
     if not len(histories):
         problem = "no event of the log enters a history"
         raise InputError(str(dataset.folder), problem, "map its events with `ingest --map`")
-    return FitLog(histories, catalog, dataset.user_features(histories.user_ids)), rule
+    encoder = dataset.user_encoder()
+    return (
+        FitLog(
+            histories,
+            catalog,
+            dataset.user_features(histories.user_ids, encoder),
+            encoder.names,
+            Exposures.build(dataset, catalog, histories),
+        ),
+        rule,
+    )
 
 
 @dataclass(frozen=True)
@@ -89,20 +101,28 @@ class RankingTask:
             slices |= segment_slices(held_out)
         row = {name: number for number, name in enumerate(whole.histories.user_ids)}
         features = whole.user_features[[row[name] for name in held_out.train.user_ids]]
-        log = FitLog(held_out.train, whole.catalog, features)
+        exposures = whole.exposures and whole.exposures.within(whole.histories, held_out.train)
+        log = replace(whole, histories=held_out.train, user_features=features, exposures=exposures or None)
         return RankingTask(dataset, held_out, log, item_facts(whole.catalog, held_out), slices)
 
     @property
     def catalog(self) -> Catalog:
         return self.log.catalog
 
-    def evaluate(self, policy: Policy, *, k: int = 10, exclude_seen: bool = True) -> RankingResult:
-        """How a policy that was fitted to `log` does."""
+    def evaluate(
+        self, policy: Policy, *, k: int = 10, exclude_seen: bool = True, context_names: Sequence[str] = ()
+    ) -> RankingResult:
+        """How a policy that was fitted to `log` does.
+
+        Args:
+            context_names: columns of `data.request_context` that it asks for (`FittedSettings.context_names`).
+        """
         lists = rank(
             policy,
             self.held_out,
             self.log.user_features,
             num_items=len(self.catalog),
+            context_names=context_names,
             history_length=int(self.held_out.train.counts.max()),
             k=k,
             exclude_seen=exclude_seen,

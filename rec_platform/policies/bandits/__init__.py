@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from rec_platform.policies.bandits.epsilon_greedy import EpsilonGreedySettings
 from rec_platform.policies.bandits.kl_ucb import KLUCBSettings
-from rec_platform.policies.bandits.learner import BanditLearner, BanditLog, BanditSettings, BanditSpace
+from rec_platform.policies.bandits.learner import BanditLearner, BanditSettings
 from rec_platform.policies.bandits.linear import LinTSSettings, LinUCBSettings
-from rec_platform.policies.bandits.rewards import RewardRule
 from rec_platform.policies.bandits.softmax import SoftmaxSettings
 from rec_platform.policies.bandits.thompson import BetaThompsonSettings, GaussianThompsonSettings
 from rec_platform.policies.bandits.ucb1 import UCB1Settings
 
-__all__ = ["BANDITS", "BanditLearner", "BanditLog", "BanditSettings", "BanditSpace", "RewardRule"]
+__all__ = ["BANDITS", "BanditLearner", "BanditSettings"]
 
 BANDITS: dict[str, type[BanditSettings]] = {
     settings.kind: settings

@@ -35,7 +35,7 @@ class KLUCBSettings(BoundedSettings):
         return np.where(count > 0, upper_bound(np.clip(statistics.mean(), 0.0, 1.0), allowed), UNPLAYED), None
 
     def sampler(self) -> Sampler:
-        return self.deterministic_sampler()
+        return self.greedy_sampler()
 
 
 def upper_bound(mean: Float64, allowed: Float64) -> Float64:

@@ -15,8 +15,9 @@ from numpy.typing import ArrayLike
 from pydantic import Field
 
 from rec_platform.errors import InputError
-from rec_platform.policies.bandits.learner import BanditLearner, BanditSettings, BanditSpace, Rewarded
+from rec_platform.policies.bandits.learner import BanditLearner, BanditSettings, Rewarded
 from rec_platform.policies.bandits.ridge import Ridge
+from rec_platform.policies.online import LearnerSpace
 from rec_platform.policies.policy import Sampler
 from rec_platform.policies.samplers import Greedy, Thompson
 from rec_platform.policies.scorers.linear import Confidence, JointFeatures, LinearScorer
@@ -55,10 +56,10 @@ class LinearSettings(BanditSettings):
     def sampler(self) -> Sampler:
         """How slates are drawn from the scores."""
 
-    def start(self, space: BanditSpace, seed: int = 0) -> LinearBandit:
+    def start(self, space: LearnerSpace, seed: int = 0) -> LinearBandit:
         return LinearBandit(self, space)
 
-    def features(self, space: BanditSpace) -> JointFeatures:
+    def features(self, space: LearnerSpace) -> JointFeatures:
         """The features of this model in ``space``; without those of items for a model an item."""
         item_features: Float32 = np.zeros((space.num_items, 0), np.float32)
         if self.model == "shared":
@@ -113,7 +114,7 @@ class LinTSSettings(LinearSettings):
 class LinearBandit(BanditLearner):
     """One ridge regression, or one an item."""
 
-    def __init__(self, settings: LinearSettings, space: BanditSpace) -> None:
+    def __init__(self, settings: LinearSettings, space: LearnerSpace) -> None:
         self.settings = settings
         self.features = settings.features(space)
         request = 1 + sum(group.size - 1 for group in self.features.key.groups)

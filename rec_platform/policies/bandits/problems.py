@@ -12,7 +12,8 @@ from typing import Protocol
 
 import numpy as np
 
-from rec_platform.policies.bandits.learner import BanditLearner, BanditSpace
+from rec_platform.policies.bandits.learner import BanditLearner
+from rec_platform.policies.online import LearnerSpace
 from rec_platform.types import Float32, Float64, Observation
 
 
@@ -20,7 +21,7 @@ class BanditWorld(Protocol):
     """What `play` asks of a world."""
 
     @property
-    def space(self) -> BanditSpace: ...
+    def space(self) -> LearnerSpace: ...
 
     def observe(self, batch: int, rng: np.random.Generator) -> Observation:
         """B requests over the whole catalogue: candidate j is item j."""
@@ -58,9 +59,9 @@ class BernoulliWorld:
         return BernoulliWorld(rates, epoch)
 
     @property
-    def space(self) -> BanditSpace:
+    def space(self) -> LearnerSpace:
         names = tuple(f"segment=s{number}" for number in range(self.rates.shape[1]))
-        return BanditSpace(self.rates.shape[2], user_feature_names=names)
+        return LearnerSpace(self.rates.shape[2], user_feature_names=names)
 
     def observe(self, batch: int, rng: np.random.Generator) -> Observation:
         contexts = self.rates.shape[1]
@@ -95,9 +96,9 @@ class LinearWorld:
         return LinearWorld(rng.standard_normal((features, features)), item.astype(np.float32), noise)
 
     @property
-    def space(self) -> BanditSpace:
+    def space(self) -> LearnerSpace:
         names = tuple(f"taste_{number}" for number in range(len(self.weights)))
-        return BanditSpace(len(self.item_features), user_feature_names=names, item_features=self.item_features)
+        return LearnerSpace(len(self.item_features), user_feature_names=names, item_features=self.item_features)
 
     def observe(self, batch: int, rng: np.random.Generator) -> Observation:
         users = rng.standard_normal((batch, len(self.weights))).astype(np.float32)

@@ -22,6 +22,13 @@ MOST_CELLS = 50_000_000
 SMALLEST_SCALE = 1e-100
 
 
+def check_cells(shape: tuple[int, int]) -> None:
+    """Raise `InputError` where a table [contexts, N] would be too large."""
+    if shape[0] * shape[1] > MOST_CELLS:
+        problem = f"{shape[0]:,} contexts × {shape[1]:,} items are more than {MOST_CELLS:,} values"
+        raise InputError("algorithm.context", problem, "leave a group out, or use lin_ucb")
+
+
 @dataclass
 class RewardStatistics:
     """Sufficient statistics of rewards, changed in place by `add`.
@@ -44,9 +51,7 @@ class RewardStatistics:
     _ring_rewards: Float64 = field(init=False)
 
     def __post_init__(self) -> None:
-        if self.shape[0] * self.shape[1] > MOST_CELLS:
-            problem = f"{self.shape[0]:,} contexts × {self.shape[1]:,} items are more than {MOST_CELLS:,} values"
-            raise InputError("algorithm.context", problem, "leave a group out, or use lin_ucb")
+        check_cells(self.shape)
         self._count, self._total, self._squares = (np.zeros(self.shape) for _ in range(3))
         self._ring_cells = np.full(self.window or 0, -1, dtype=np.int64)
         self._ring_rewards = np.zeros(self.window or 0)

@@ -11,11 +11,13 @@ from numpy.typing import ArrayLike
 from pydantic import Field, model_validator
 
 from rec_platform.errors import InputError
-from rec_platform.policies.bandits.learner import BanditLearner, BanditSettings, BanditSpace, Rewarded
+from rec_platform.policies.bandits.learner import BanditLearner, BanditSettings, Rewarded
 from rec_platform.policies.bandits.statistics import RewardStatistics
 from rec_platform.policies.context_key import ContextKey
 from rec_platform.policies.learned_state import checked_state
+from rec_platform.policies.online import LearnerSpace
 from rec_platform.policies.policy import Sampler
+from rec_platform.policies.rewards import RewardRule
 from rec_platform.policies.samplers import Greedy, PerSlot
 from rec_platform.policies.scorers.table import TableScorer
 from rec_platform.types import Float64, Observation
@@ -44,7 +46,7 @@ class TableSettings(BanditSettings):
             raise ValueError("discount and window are two ways to forget: choose one")
         return self
 
-    def start(self, space: BanditSpace, seed: int = 0) -> TableBandit:
+    def start(self, space: LearnerSpace, seed: int = 0) -> TableBandit:
         return TableBandit(self, space, seed)
 
     @abstractmethod
@@ -59,7 +61,7 @@ class TableSettings(BanditSettings):
     def sampler(self) -> Sampler:
         """How slates are drawn from the scores."""
 
-    def initial_values(self, space: BanditSpace, rows: int, rng: np.random.Generator) -> Float64:
+    def initial_values(self, space: LearnerSpace, rows: int, rng: np.random.Generator) -> Float64:
         """Values of what was never shown, float64, broadcasting to [rows, N]."""
         return np.zeros((1, 1))
 
@@ -67,8 +69,7 @@ class TableSettings(BanditSettings):
         """Rewards as they are counted."""
         return rewards
 
-    def deterministic_sampler(self) -> Sampler:
-        """The best slate: of shared values, or slot after slot."""
+    def greedy_sampler(self) -> Sampler:
         return Greedy() if self.slots == "shared" else PerSlot(0.0)
 
 
@@ -77,15 +78,23 @@ class BoundedSettings(TableSettings):
 
     Attributes:
         reward_range: least and largest reward; they are scaled to [0, 1] and values are on that scale.
+        rewards: by default 1 for a positive response and 0 for none.
     """
 
     reward_range: tuple[float, float] = (0.0, 1.0)
+    rewards: RewardRule = Field(default_factory=lambda: RewardRule(events={}, positive=1.0, ignored=0.0))
 
     @model_validator(mode="after")
     def _rising(self) -> BoundedSettings:
         if self.reward_range[0] >= self.reward_range[1]:
             raise ValueError(f"reward_range {self.reward_range} does not rise")
+        least, largest = self.rewards.range
+        if self.rewards.noise or least < self.reward_range[0] or largest > self.reward_range[1]:
+            raise ValueError(f"rewards must lie in reward_range {self.reward_range}, without noise")
         return self
+
+    def accepts(self, reward: float) -> bool:
+        return self.reward_range[0] <= reward <= self.reward_range[1]
 
     def scaled(self, rewards: Float64) -> Float64:
         """Raises `InputError` where a reward lies outside."""
@@ -99,7 +108,7 @@ class BoundedSettings(TableSettings):
 class TableBandit(BanditLearner):
     """Statistics of rewards [slots × contexts, N] under the settings of one kind."""
 
-    def __init__(self, settings: TableSettings, space: BanditSpace, seed: int) -> None:
+    def __init__(self, settings: TableSettings, space: LearnerSpace, seed: int) -> None:
         self.settings = settings
         self.key: ContextKey = settings.key(space)
         self.slots = space.slate_size if settings.slots == "per_slot" else 1
@@ -128,6 +137,10 @@ class TableBandit(BanditLearner):
         return self.statistics.state() | {"initial": self.initial.copy()}
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> None:
-        arrays = checked_state(state, self.state())
+        arrays = checked_state(state, self.statistics.state())
+        initial = np.array(state.get("initial", np.zeros((0, 0))), dtype=np.float64)
+        rows, items = self.statistics.shape
+        if initial.shape not in {(r, i) for r in (1, rows) for i in (1, items)}:  # starts from counts or noise differ
+            raise InputError("state.initial", f"is missing or not of shape {(rows, items)}", "settings differ")
         self.statistics.set_state(arrays)
-        self.initial = arrays["initial"]
+        self.initial = initial

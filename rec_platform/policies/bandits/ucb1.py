@@ -32,4 +32,4 @@ class UCB1Settings(BoundedSettings):
         return np.where(count > 0, np.minimum(statistics.mean() + bonus, UNPLAYED / 2), UNPLAYED), None
 
     def sampler(self) -> Sampler:
-        return self.deterministic_sampler()
+        return self.greedy_sampler()

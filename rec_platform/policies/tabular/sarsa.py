@@ -12,12 +12,16 @@ from rec_platform.types import Bool, Float64
 
 
 class SARSASettings(TabularSettings):
-    """Target r + γ Q(s', a') with a' the item that was shown next; NaN, and so left out, where that is not known."""
+    """Target r + γ Q(s', a') with a' the items that were shown next; NaN, and so left out, where that is not known."""
 
     kind: ClassVar[str] = "sarsa"
+    on_policy: ClassVar[bool] = True
 
-    def next_values(self, values: Float64, next_items: np.ndarray | None, next_available: Bool | None) -> Float64:
+    def next_values(
+        self, values: Float64, next_items: np.ndarray | None, next_available: Bool | None, slate_size: int
+    ) -> Float64:
         if next_items is None:
             raise InputError("next_items", "sarsa learns of the item shown next", "give it, or use q_learning")
-        known = np.take_along_axis(values, np.maximum(next_items, 0)[:, None], axis=1)[:, 0]
-        return np.where(next_items >= 0, known, np.nan)
+        shown = next_items >= 0
+        known = np.where(shown, np.take_along_axis(values, np.maximum(next_items, 0), axis=1), 0.0).sum(axis=1)
+        return np.where(shown.any(axis=1), known / np.maximum(shown.sum(axis=1), 1), np.nan)

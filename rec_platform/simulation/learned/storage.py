@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
@@ -68,7 +69,7 @@ def load(folder: Path) -> LearnedSimulator:
         if content["format_version"] != FORMAT_VERSION:
             problem = f"format {content['format_version']}"
             raise InputError(str(folder), problem, f"this version reads format {FORMAT_VERSION}: fit anew")
-        arrays = load_file(folder / "users.safetensors")
+        arrays: dict[str, Any] = load_file(folder / "users.safetensors")
         user_features = arrays.pop("user_features")
         log = UserLog(
             catalog=Catalog.load(folder),

@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 
 from rec_platform.errors import InputError
-from rec_platform.policies.bandits import BANDITS, BanditSpace
+from rec_platform.policies.bandits import BANDITS
 from rec_platform.policies.bandits.linear import LinearBandit, LinearSettings
 from rec_platform.policies.bandits.problems import LinearWorld
 from rec_platform.policies.bandits.ridge import Ridge
 from rec_platform.policies.context_key import ContextColumn
+from rec_platform.policies.online import LearnerSpace
 from rec_platform.types import Observation
 
 USERS, DIMENSIONS, ITEMS = 2, 2, 6
 ITEM_FEATURES = np.random.default_rng(0).normal(size=(ITEMS, DIMENSIONS)).astype(np.float32)
-SPACE = BanditSpace(ITEMS, 2, ("u0", "u1"), ("weekday", "load"), ITEM_FEATURES)
+SPACE = LearnerSpace(ITEMS, 2, ("u0", "u1"), ("weekday", "load"), ITEM_FEATURES)
 
 
 def observe(batch: int, rng: np.random.Generator) -> Observation:
@@ -181,8 +182,8 @@ def test_rows_are_scored_alike_alone_and_in_a_batch() -> None:
 
 def test_bad_settings_name_what_is_wrong() -> None:
     with pytest.raises(InputError, match="features of items"):
-        BANDITS["lin_ucb"]().start(BanditSpace(ITEMS))
-    many = BanditSpace(ITEMS, item_features=np.zeros((ITEMS, 100), np.float32), context_names=("user",))
+        BANDITS["lin_ucb"]().start(LearnerSpace(ITEMS))
+    many = LearnerSpace(ITEMS, item_features=np.zeros((ITEMS, 100), np.float32), context_names=("user",))
     with pytest.raises(InputError, match="too many"):
         BANDITS["lin_ts"](context=[ContextColumn(name="user", count=50)]).start(many)
     learner = BANDITS["lin_ucb"](columns=()).start(SPACE)  # type: ignore[call-arg]

@@ -15,15 +15,18 @@ from rec_platform.data.calendar import CALENDAR_NAMES
 from rec_platform.data.catalog import Catalog
 from rec_platform.data.histories import Histories
 from rec_platform.errors import InputError
-from rec_platform.policies.bandits import BANDITS, BanditLog, BanditSpace, RewardRule
+from rec_platform.policies.bandits import BANDITS
 from rec_platform.policies.bandits.epsilon_greedy import EpsilonGreedySettings
 from rec_platform.policies.bandits.table import UNPLAYED, TableBandit
+from rec_platform.policies.experience import of_log
 from rec_platform.policies.fitting import FitLog
+from rec_platform.policies.online import LearnerSpace
+from rec_platform.policies.rewards import RewardRule
 from rec_platform.types import Observation
 
 ITEMS = 5
 NAMES = ("segment=a", "segment=b")
-SPACE = BanditSpace(ITEMS, slate_size=2, user_feature_names=NAMES)
+SPACE = LearnerSpace(ITEMS, slate_size=2, user_feature_names=NAMES)
 
 
 def observe(segments: list[int]) -> Observation:
@@ -175,7 +178,7 @@ def test_a_scorer_is_not_changed_by_later_learning() -> None:
 def test_the_rfm_recommender_starts_from_quantities() -> None:
     settings = EpsilonGreedySettings.rfm()
     assert settings.epsilon == 0.1
-    space = BanditSpace(
+    space = LearnerSpace(
         4,
         user_feature_names=("segment=Q1", "segment=Q2", "segment=Q3", "segment=Q4"),
         context_names=CALENDAR_NAMES,
@@ -198,7 +201,7 @@ def test_the_rfm_recommender_starts_from_quantities() -> None:
     assert np.argwhere(after != values).tolist() == [[((3 * 13 + 12) * 3 + 2) * 8 + 7, 3]]
     assert after[((3 * 13 + 12) * 3 + 2) * 8 + 7, 3] == 1.5
     with pytest.raises(InputError, match="no counts"):
-        settings.start(BanditSpace(4, 1, space.user_feature_names, space.context_names))
+        settings.start(LearnerSpace(4, 1, space.user_feature_names, space.context_names))
 
 
 def test_rewards_of_responses_are_those_of_the_best_event() -> None:
@@ -222,11 +225,12 @@ def test_a_log_of_events_is_learned_in_order_of_time() -> None:
     names = ("x", "y")
     catalog = Catalog(names, names, np.zeros((2, 0), np.float32), (), np.ones(2, np.float32))
     log = FitLog(histories, catalog, np.zeros((len(histories), 0), np.float32))
-    events = BanditLog.of_events(log)
-    assert events.items.tolist() == [0, 1, 1]
-    assert events.rewards.tolist() == [1.0, 1.0, -2.0]
+    rule = RewardRule(positive=1.0, ignored=-2.0)
+    (events,) = of_log(log, rule, CALENDAR_NAMES)
+    assert events.items.tolist() == [[0], [1], [1]]
+    assert events.rewards.tolist() == [[1.0], [1.0], [-2.0]]
     assert events.observation.context.tolist() == [[1, 0, 3], [1, 0, 1], [1, 1, 2]]
-    learner = BANDITS["epsilon_greedy"](context=["half_month"]).fit(events, BanditLog.space_of_events(log))
+    learner = BANDITS["epsilon_greedy"](context=["half_month"]).learner(log, 0)
     assert learner.scorer().values[0].tolist() == [[0, 0], [1.0, 1.0], [0.0, -2.0]]  # type: ignore[attr-defined]
 
 

@@ -7,12 +7,12 @@ import pytest
 from pydantic import ValidationError
 
 from rec_platform.errors import InputError
-from rec_platform.policies.bandits import BanditSpace
 from rec_platform.policies.context_key import ContextColumn
+from rec_platform.policies.online import LearnerSpace
 from rec_platform.policies.tabular import TABULAR, TabularLearner, Transitions
 
 STATES, ITEMS, GAMMA = 5, 3, 0.8
-SPACE = BanditSpace(ITEMS, context_names=("state",))
+SPACE = LearnerSpace(ITEMS, context_names=("state",))
 STATE = ContextColumn(name="state", count=STATES - 1)
 """Codes 0 (unknown) to 4."""
 
@@ -79,7 +79,9 @@ def test_q_learning_is_value_iteration_where_nothing_is_chance() -> None:
     for _ in range(500):
         values = (rewards + GAMMA * np.where(ended, 0, values.max(axis=1)[following])).reshape(STATES, ITEMS)
     settings = TABULAR["q_learning"](context=[STATE], gamma=GAMMA, step_size=1.0, sweeps=300, tolerance=1e-12)
-    fitted, updates = settings.fit(Transitions(states, items, rewards, following, ended), SPACE)
+    fitted = settings.start(SPACE)
+    fitted.sweep(lambda: [Transitions(states, items, rewards, following, ended)])
+    updates = fitted.updates
     assert fitted.values == pytest.approx(values, abs=1e-10)
     assert len(updates) < 300
     assert updates[-1].largest_change <= 1e-12
@@ -159,7 +161,7 @@ def test_sarsa_leaves_out_what_it_cannot_know() -> None:
 
 
 def test_values_start_from_counts_and_a_state_is_taken_up_again() -> None:
-    space = BanditSpace(ITEMS, context_names=("state",), quantities=np.array([1.0, 2.0, 3.0]))
+    space = LearnerSpace(ITEMS, context_names=("state",), quantities=np.array([1.0, 2.0, 3.0]))
     settings = TABULAR["q_learning"](context=[STATE], initial_from_counts=True)
     one = settings.start(space)
     assert (one.values == [1.0, 2.0, 3.0]).all()
