@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from rec_platform.cli import bench, evaluate, ingest, models, quickstart, segment, serve, train
+from rec_platform.cli import bench, compare, evaluate, ingest, models, quickstart, segment, serve, train
 from rec_platform.errors import InputError
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
@@ -26,6 +26,7 @@ app.command("quickstart")(quickstart.quickstart)
 app.command("ingest")(ingest.ingest)
 app.command("segment")(segment.segment)
 app.command("train")(train.train)
+app.command("compare")(compare.compare)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")
 app.add_typer(bench.app, name="bench")

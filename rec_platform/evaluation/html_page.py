@@ -18,7 +18,7 @@ body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem
 h1 { font-size: 1.6rem } h2 { font-size: 1.15rem; margin-top: 2.2rem }
 table { border-collapse: collapse; width: 100% } th, td { padding: .35rem .6rem; text-align: right }
 th:first-child, td:first-child { text-align: left } tr + tr { border-top: 1px solid #dde3ea }
-p.note { color: #56616f } svg { max-width: 100%; height: auto }
+p.note { color: #56616f } pre { white-space: pre-wrap } svg { max-width: 100%; height: auto }
 """
 
 

@@ -59,7 +59,7 @@ def learned(
     """A learner that has seen the log of the world's training users, and then played with them simulated."""
     settings = experiment.algorithm
     assert isinstance(settings, OnlineSettings)
-    learner = settings.learner(log_of(world), experiment.seed, slate_size=experiment.slate_size)
+    learner = settings.learner(log_of(world), experiment.seed, slate_size=world.train.spec.slate_size)
     start = Policy(f"{settings.kind} (start)", learner.scorer(), settings.greedy_sampler())
     curve = play(
         learner,

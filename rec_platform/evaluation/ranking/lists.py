@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -23,6 +24,8 @@ def rank(
     num_items: int,
     history_length: int,
     context_names: Sequence[str] = (),
+    context_size: int = 0,
+    feedback: Float32 | None = None,
     k: int = 10,
     exclude_seen: bool = True,
 ) -> Rankings:
@@ -33,16 +36,22 @@ def rank(
         user_features: float32 [U, F] of the users of ``held_out.train``.
         context_names: columns of `data.request_context` of the moment at which each user is asked for.
         history_length: L of the observation; the user's newest L training events.
+        context_size: C of the observation where it names none; all zeros, as at the start of a session.
+        feedback: float32 [rows] of the events of ``held_out.train`` as this policy reads them; None for theirs.
         k: length of the lists; shorter where a user has fewer candidates.
         exclude_seen: leave out what the user took in training. What he takes again later is then a miss.
     """
-    train = held_out.train
+    train = held_out.train if feedback is None else replace(held_out.train, feedback=feedback)
     trained = np.bincount(train.items, minlength=num_items) > 0
+    if context_names:
+        context = request_context(context_names, held_out.moments, [train.user_ids[user] for user in held_out.users])
+    else:
+        context = np.zeros((len(held_out), context_size), dtype=np.float32)
     rng = np.random.default_rng(0)
     lists = np.full((len(held_out), k), -1, dtype=np.int32)
     for start in range(0, len(held_out), BATCH):
         users = held_out.users[start : start + BATCH]
-        history, feedback = train.window(users, train.counts[users], history_length)
+        history, answers = train.window(users, train.counts[users], history_length)
         candidates = np.where(trained, np.arange(num_items, dtype=np.int32), np.int32(-1))[None].repeat(len(users), 0)
         if exclude_seen:
             rows = np.repeat(np.arange(len(users)), train.counts[users])
@@ -50,10 +59,8 @@ def rank(
         observation = Observation(
             user_features=user_features[users],
             history=history,
-            history_feedback=feedback,
-            context=request_context(
-                context_names, held_out.moments[start : start + BATCH], [train.user_ids[user] for user in users]
-            ),
+            history_feedback=answers,
+            context=context[start : start + BATCH],
             candidates=candidates,
         )
         lengths = np.minimum(observation.available.sum(axis=1), k)

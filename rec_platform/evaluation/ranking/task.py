@@ -19,7 +19,7 @@ from rec_platform.evaluation.ranking.lists import rank
 from rec_platform.evaluation.ranking.rankings import ItemFacts
 from rec_platform.policies.fitting import FitLog
 from rec_platform.policies.policy import Policy
-from rec_platform.types import Bool
+from rec_platform.types import Bool, Float32
 
 Split = Literal["leave-last-one-out", "temporal"]
 Positives = Literal["every-rating", "likes"]
@@ -110,20 +110,32 @@ class RankingTask:
         return self.log.catalog
 
     def evaluate(
-        self, policy: Policy, *, k: int = 10, exclude_seen: bool = True, context_names: Sequence[str] = ()
+        self,
+        policy: Policy,
+        *,
+        k: int = 10,
+        exclude_seen: bool = True,
+        history_length: int | None = None,
+        context_names: Sequence[str] = (),
+        context_size: int = 0,
+        feedback: Float32 | None = None,
     ) -> RankingResult:
-        """How a policy that was fitted to `log` does.
+        """How a policy that knows nothing later than `log` does.
 
         Args:
+            history_length: newest events that it is shown; None for all of them.
             context_names: columns of `data.request_context` that it asks for (`FittedSettings.context_names`).
+            context_size, feedback: of its observations where it was not fitted to `log` (see `rank`).
         """
         lists = rank(
             policy,
             self.held_out,
             self.log.user_features,
             num_items=len(self.catalog),
+            history_length=history_length or int(self.held_out.train.counts.max()),
             context_names=context_names,
-            history_length=int(self.held_out.train.counts.max()),
+            context_size=context_size,
+            feedback=feedback,
             k=k,
             exclude_seen=exclude_seen,
         )
