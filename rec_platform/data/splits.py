@@ -62,19 +62,26 @@ class HeldOut:
 
 
 def leave_last_one_out(histories: Histories) -> HeldOut:
-    """Hold back the last event of every user with at least two, by the tie rule of `Histories`.
+    """Hold back the last positive event of every user who has one after another event, by the tie rule of `Histories`.
+
+    What follows it is left out too; users without one keep all and are not evaluated.
 
     Raises:
-        InputError: no user has two events.
+        InputError: there is no such user.
     """
-    counts = histories.counts
-    users = np.flatnonzero(counts >= 2)
+    ends = histories.counts.copy()
+    positive = histories.feedback > 0
+    position = np.zeros(len(histories), dtype=np.int64)
+    np.maximum.at(position, histories.user_of_event[positive], histories.positions[positive])
+    users = np.flatnonzero(position >= 1)
     if not len(users):
-        raise InputError("dataset", "no user has two events", "there is nothing to hold back; use a longer log")
-    last = histories.offsets[users + 1] - 1
+        problem = "no user has a positive event after another event"
+        raise InputError("dataset", problem, "there is nothing to hold back; use a longer log")
+    ends[users] = position[users]
+    last = histories.offsets[users] + ends[users]
     return HeldOut(
         split="leave-last-one-out",
-        train=histories.before(np.where(counts >= 2, counts - 1, counts)),
+        train=histories.before(ends),
         users=users,
         offsets=np.arange(len(users) + 1),
         items=histories.items[last],
@@ -87,7 +94,7 @@ def temporal(histories: Histories, fraction: float = 0.8) -> HeldOut:
     """Cut the log at one moment for all: the time of the event before which ``fraction`` of all events lie.
 
     Events at that moment itself are held back, so none of one moment is on both sides. Users are evaluated who have
-    training events and later took an item that anybody took in training and they themselves had not.
+    training events and later took (a positive event) an item that anybody met in training and they themselves had not.
 
     Raises:
         InputError: the fraction is not in (0, 1), or nobody is left to evaluate.
@@ -99,7 +106,7 @@ def temporal(histories: Histories, fraction: float = 0.8) -> HeldOut:
     owner, item = histories.user_of_event, histories.items.astype(np.int64)
     ends = np.bincount(owner[~later], minlength=len(histories))
     width = int(item.max()) + 1
-    pairs = np.setdiff1d((owner * width + item)[later], (owner * width + item)[~later])
+    pairs = np.setdiff1d((owner * width + item)[later & (histories.feedback > 0)], (owner * width + item)[~later])
     users, items = np.divmod(pairs, width)
     kept = np.isin(items, item[~later]) & (ends[users] > 0)
     users, items = users[kept], items[kept]

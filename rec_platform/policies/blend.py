@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from rec_platform.errors import InputError
 from rec_platform.policies.fitting import FitLog, FittedSettings
+from rec_platform.policies.nested import Algorithm, settings_of
 from rec_platform.policies.scorers.blend import BlendScorer
 
 
@@ -19,16 +19,7 @@ class BlendPart(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     weight: float = Field(default=1.0, ge=0)
-    algorithm: dict[str, Any]
-
-    @field_validator("algorithm")
-    @classmethod
-    def _known(cls, content: dict[str, Any]) -> dict[str, Any]:
-        try:
-            _settings(content)
-        except InputError as error:
-            raise ValueError(str(error)) from None
-        return content
+    algorithm: Algorithm
 
 
 class BlendSettings(FittedSettings):
@@ -51,17 +42,10 @@ class BlendSettings(FittedSettings):
         return parts
 
     def fit(self, log: FitLog, seed: int) -> BlendScorer:
-        settings = [_settings(part.algorithm) for part in self.parts]
+        settings = [settings_of(part.algorithm) for part in self.parts]
         total = sum(part.weight for part in self.parts)
         return BlendScorer(
             parts=tuple(one.fit(log, seed) for one in settings),
             weights=tuple(part.weight / total for part in self.parts),
             log_scores=tuple(one.log_scores for one in settings),
         )
-
-
-def _settings(content: dict[str, Any]) -> FittedSettings:
-    from rec_platform.config import choose
-    from rec_platform.policies.fitted import FITTED  # a blend is one of them
-
-    return choose({kind: one for kind, one in FITTED.items() if not one.online}, content, "algorithm")

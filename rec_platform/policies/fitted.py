@@ -12,6 +12,7 @@ from rec_platform.policies.classical.item_knn import ItemKNNSettings
 from rec_platform.policies.classical.markov import MarkovSettings
 from rec_platform.policies.classical.popularity import PopularitySettings
 from rec_platform.policies.classical.user_knn import UserKNNSettings
+from rec_platform.policies.diverse import DiverseSettings
 from rec_platform.policies.fitting import FittedSettings
 from rec_platform.policies.sequence import SequenceSettings
 from rec_platform.policies.tabular import TABULAR
@@ -27,6 +28,7 @@ KINDS: tuple[type[FittedSettings], ...] = (
     AssociationSettings,
     SequenceSettings,
     BlendSettings,
+    DiverseSettings,
 )
 
 FITTED: dict[str, type[FittedSettings]] = {settings.kind: settings for settings in KINDS} | BANDITS | TABULAR

@@ -9,7 +9,7 @@ from rec_platform.training.settings.base import OnPolicySettings, ReplaySettings
 from rec_platform.training.settings.on_policy import APPOSettings
 
 if TYPE_CHECKING:
-    from rec_platform.training.experiment import Experiment
+    from rec_platform.training.experiment import Experiment, PolicySection
 
 
 def check_experiment(experiment: Experiment) -> None:
@@ -32,13 +32,15 @@ def _check_policy(experiment: Experiment) -> None:
         raise InputError("data.judging_share", f"{experiment.simulator_kind} is fitted to no log", fix)
     if not learned and policy.head == "trade_off":
         raise InputError("policy.head", "'trade_off' needs a learned simulator", "use head: dot")
-    if not learned and policy.warm_start == "log":
+    if not learned and policy.warm_start in ("log", "next_item"):
         raise InputError("policy.warm_start", "there is no log in this simulator", "use warm_start: none")
     if policy.tune_diversity and (policy.head != "trade_off" or algorithm.likeness_unit is None):
         problem = "needs head: trade_off and an actor (such as ppo) or slateq"
         raise InputError("policy.tune_diversity", problem, "leave it out")
     if policy.head == "trade_off" and policy.warm_start == "none":
         raise InputError("policy.warm_start", "head 'trade_off' weighs a relevance fitted to the log", "set it to log")
+    if policy.warm_start == "next_item":
+        _check_next_item(policy)
     if (policy.warm_start == "run") != (policy.start_from is not None):
         fix = "name the run in policy.start_from, and only with policy.warm_start: run"
         raise InputError("policy.start_from", f"{policy.start_from} with warm_start {policy.warm_start}", fix)
@@ -48,6 +50,16 @@ def _check_policy(experiment: Experiment) -> None:
         raise InputError("policy.tune_diversity", "the earlier run has its weight of likeness already", "leave it out")
     if algorithm.explores_by == "epsilon" and policy.exploration > 1:
         raise InputError("policy.exploration", f"{policy.exploration} is no probability", "choose 0 to 1")
+
+
+def _check_next_item(policy: PolicySection) -> None:
+    """What a network needs to say which item comes next."""
+    if policy.encoder == "none":
+        fix = "use encoder: gru, attention or mean, or warm_start: log"
+        raise InputError("policy.encoder", "'none' reads no history, after which some item could come next", fix)
+    if not policy.item_ids:
+        problem = "what comes next is fitted with a vector and a bias for each item, and there are none"
+        raise InputError("policy.item_ids", problem, "set it to true, or use warm_start: log")
 
 
 def _check_space(experiment: Experiment) -> None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rec_platform.config import choose, override, parse, read_yaml
 from rec_platform.errors import InputError
 from rec_platform.policies.networks.config import NetworkConfig
+from rec_platform.policies.sequence.settings import SequenceSettings
 from rec_platform.simulation.simulators import SIMULATORS
 from rec_platform.training.checks import check_experiment
 from rec_platform.training.settings import ALGORITHMS
@@ -43,22 +44,34 @@ class DataSection(BaseModel):
     judging_share: float = Field(default=0.0, ge=0, lt=1)
 
 
+NEXT_ITEM_EPOCHS: int = SequenceSettings.model_fields["epochs"].default
+
+
 class PolicySection(NetworkConfig):
     """The network, how it starts, and how it is served.
 
     Attributes:
-        warm_start: ``log`` fits the relevance to the logged responses before reinforcement learning; ``run`` starts
-            from the network of an earlier run, for instance an offline one; ``none`` starts from nothing.
+        warm_start: ``log`` fits the relevance to the logged responses before reinforcement learning, ``next_item`` to
+            which item users took next, as a sequence policy is; ``run`` starts from the network of an earlier run, for
+            instance an offline one; ``none`` starts from nothing.
         start_from: name of that run's experiment, in the same home.
         tune_diversity: before training, set ``diversity`` to the weight that is best for the users who judge.
+        warm_start_epochs: passes over the log; by default 4, and 20 with ``next_item``.
         exploration: how a served decision explores: PPO's slates are drawn at this temperature, SlateQ's with this ε.
     """
 
-    warm_start: Literal["none", "log", "run"] = "none"
+    warm_start: Literal["none", "log", "next_item", "run"] = "none"
     start_from: str | None = Field(default=None, pattern=NAME)
     tune_diversity: bool = False
     warm_start_epochs: int = Field(default=4, ge=1)
     exploration: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _epochs_by_kind(cls, content: Any) -> Any:
+        if isinstance(content, dict) and content.get("warm_start") == "next_item":
+            return {"warm_start_epochs": NEXT_ITEM_EPOCHS} | content
+        return content
 
 
 class EvaluationSection(BaseModel):

@@ -79,7 +79,7 @@ def train(
         tuning = None
         if myopic is not None:
             tuning = tune_diversity(world, myopic.scorer, seed=experiment.seed)
-        weights = starting_weights(experiment, relevance)
+        weights = starting_weights(experiment, world, relevance)
         if experiment.policy.start_from is not None and not resume:  # else the checkpoint holds what became of it
             weights = weights_of_run(experiment, world, folder.parent / experiment.policy.start_from)
         if experiment.policy.tune_diversity and tuning is not None:

@@ -75,7 +75,7 @@ MAKERS: dict[str, Callable[[], Policy]] = {
     "popularity": lambda: Policy("popularity", StaticScorer(POPULARITY), Greedy()),
     "popularity_exploring": lambda: Policy("popular", StaticScorer(POPULARITY), EpsilonGreedy(0.2)),
     "affinity": lambda: Policy("affinity", AffinityScorer(FEATURES), PlackettLuce(0.5)),
-    "diverse": lambda: Policy("diverse", DiverseScorer(StaticScorer(POPULARITY), FEATURES, 2.0), PlackettLuce(0.3)),
+    "unlike_history": lambda: Policy("unlike", DiverseScorer(StaticScorer(POPULARITY), FEATURES, 2), PlackettLuce(0.3)),
     "ppo": lambda: Policy("ppo", export_scorer(network(ActorCritic), observe(), num_items=ITEMS), PlackettLuce(0.7)),
     "slateq": lambda: Policy(
         "slateq", export_scorer(network(SlateValue, value_scale=2.0), observe(), num_items=ITEMS), RatioOptimal()
@@ -161,7 +161,7 @@ MAKERS |= {
 MAKERS |= {f"bandit_{kind}_per_item": partial(bandit, kind, model="per_item") for kind in ("lin_ucb", "lin_ts")}
 MAKERS |= {f"tabular_{kind}": partial(tabular, kind) for kind in TABULAR}
 
-BY_CANDIDATES = {"sac", "td3", "lird", "blend"}
+BY_CANDIDATES = {"sac", "td3", "lird", "blend", "diverse"}
 """An item's score depends on which others are on offer."""
 
 

@@ -23,14 +23,14 @@ def test_impossible_fractions(fractions):
         split_users(10, fractions, seed=0)
 
 
-def log_of(events: list[tuple[int, int, int]]) -> Histories:
-    """Histories of (user, item, timestamp) rows."""
+def log_of(events: list[tuple[int, int, int]], disliked: tuple[int, ...] = ()) -> Histories:
+    """Histories of (user, item, timestamp) rows; those of the numbers ``disliked`` are negative."""
     users, items, times = (np.array(column, dtype=np.int64) for column in zip(*events, strict=True))
     return Histories.from_events(
         user_ids=tuple(f"u{user}" for user in range(10)),
         users=users,
         items=items.astype(np.int32),
-        feedback=np.ones(len(users), dtype=np.float32),
+        feedback=np.where(np.isin(np.arange(len(users)), disliked), -1.0, 1.0).astype(np.float32),
         timestamps=times,
     )
 
@@ -44,6 +44,31 @@ def test_leave_last_one_out_by_hand():
     assert held_out.items.tolist() == [3, 2]
     assert held_out.tied is not None
     assert held_out.tied.tolist() == [False, True]
+
+
+def test_only_what_was_liked_is_held_back():
+    """Dislikes after the held-back event are left out; a user who has no like after another event is not asked."""
+    events = [(0, 1, 1), (0, 2, 2), (0, 3, 3), (1, 1, 1), (1, 2, 2), (2, 4, 1), (2, 5, 2)]
+    held_out = leave_last_one_out(log_of(events, disliked=(2, 4)))
+    assert held_out.train.items.tolist() == [1, 1, 2, 4]
+    assert held_out.users.tolist() == [0, 2]
+    assert held_out.items.tolist() == [2, 5]
+    assert held_out.moments.tolist() == [2, 2]
+    later = [
+        (0, 0, 1),
+        (0, 1, 2),
+        (1, 2, 3),
+        (1, 3, 4),
+        (2, 0, 5),
+        (2, 1, 6),
+        (2, 2, 7),
+        (3, 4, 8),
+        (0, 2, 9),
+        (1, 0, 9),
+    ]
+    cut = temporal(log_of(later, disliked=(8,)), fraction=0.8)
+    assert [(int(user), int(item)) for user, item in zip(cut.users, cut.items, strict=True)] == [(1, 0)]
+    assert cut.moments.tolist() == [9]
 
 
 def test_leave_last_one_out_of_single_events():

@@ -25,7 +25,11 @@ from rec_platform.training.fitted_experiment import FittedExperiment, read_any_e
 from rec_platform.types import Observation
 
 ITEMS, SLATE, EPSILON = 12, 3, 0.3
-QUICK = {"sequence": {"epochs": 1, "embedding": 8}, "blend": {"parts": [{"algorithm": {"kind": "markov"}}]}}
+QUICK: dict[str, dict[str, Any]] = {
+    "sequence": {"epochs": 1, "embedding": 8},
+    "blend": {"parts": [{"algorithm": {"kind": "markov"}}]},
+    "diverse": {"weight": 0.2},
+}
 
 
 @pytest.fixture(scope="module")

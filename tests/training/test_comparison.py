@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from small_comparison import DRAWN, FITTED, SIMULATOR, TRAINED, write_experiment, write_log
 
 from rec_platform.data.dataset import Dataset
@@ -23,6 +24,7 @@ from rec_platform.training.comparison import training_run
 from rec_platform.training.comparison.entries import first_difference, read_entries
 from rec_platform.training.comparison.run import compare
 from rec_platform.training.comparison.stage import ComparisonSettings, build_stage
+from rec_platform.training.fitted_experiment import FittedExperiment, build_any_experiment
 from rec_platform.types import Observation
 
 CLASSIC = {"simulator": {"kind": "interest_evolution"}, "algorithm": {"kind": "ppo"}}
@@ -216,7 +218,7 @@ def test_a_trained_policy_ranks_from_what_simulated_users_show(dataset: Path, tm
     assert (stage.task.log.histories.feedback == 1).all()
     ratings = {(row["user_id"], row["item_id"]): row["value"] for row in stage.dataset.interactions.to_pylist()}
     witness, train = Witness(), stage.task.held_out.train
-    stage.rank(Policy("witness", witness, Greedy()), simulated=True)
+    stage.rank(Policy("witness", witness, Greedy()), None)
     shown = Observation.concatenate(witness.shown)
     spec = stage.world.evaluation.spec
     assert shown.history.shape == (60, spec.history_length) == (60, 6)
@@ -230,7 +232,9 @@ def test_a_trained_policy_ranks_from_what_simulated_users_show(dataset: Path, tm
         assert shown.history_feedback[row].tolist() == likes
         assert set(shown.candidates[row]) == set(range(20)) - set(taken.tolist()) | {-1}
     witness.shown.clear()
-    stage.rank(Policy("witness", witness, Greedy()), simulated=False)
+    fitted = build_any_experiment(yaml.safe_load(write_experiment(tmp_path, "markov", FITTED).read_text()))
+    assert isinstance(fitted, FittedExperiment)
+    stage.rank(Policy("witness", witness, Greedy()), fitted)
     assert witness.shown[0].history.shape[1] == 9
     assert (Observation.concatenate(witness.shown).history_feedback == 1).all()
 

@@ -18,6 +18,7 @@ from rec_platform.policies.scorers.export import ScorerExport
 from rec_platform.policies.scorers.factors import FactorScorer
 from rec_platform.policies.scorers.item_to_item import ItemToItemScorer
 from rec_platform.policies.scorers.linear import LinearScorer
+from rec_platform.policies.scorers.mmr import MMRScorer
 from rec_platform.policies.scorers.onnx import FILE, OnnxScorer
 from rec_platform.policies.scorers.static import StaticScorer
 from rec_platform.policies.scorers.table import TableScorer
@@ -32,6 +33,7 @@ __all__ = [
     "FactorScorer",
     "ItemToItemScorer",
     "LinearScorer",
+    "MMRScorer",
     "OnnxScorer",
     "ScorerExport",
     "StaticScorer",
@@ -47,6 +49,11 @@ Files = Mapping[str, bytes]
 
 def _diverse(spec: dict[str, Any], arrays: Arrays, files: Files) -> Scorer:
     return DiverseScorer(build(spec["base"], arrays, files), arrays["content"], spec["weight"], spec["window"])
+
+
+def _mmr(spec: dict[str, Any], arrays: Arrays, files: Files) -> Scorer:
+    base = {name.removeprefix("base."): array for name, array in arrays.items() if name.startswith("base.")}
+    return MMRScorer(build(spec["base"], base, files), arrays["content"], spec["weight"], spec["depth"])
 
 
 def _item_to_item(spec: dict[str, Any], arrays: Arrays, files: Files) -> Scorer:
@@ -83,6 +90,7 @@ CONSTRUCTORS: dict[str, Callable[[dict[str, Any], Arrays, Files], Scorer]] = {
     "item_to_item": _item_to_item,
     "user_knn": _user_knn,
     "diverse": _diverse,
+    "mmr": _mmr,
     "blend": _blend,
     "linear": lambda spec, arrays, files: LinearScorer.rebuilt(spec, arrays),
     "table": lambda spec, arrays, files: TableScorer.rebuilt(spec, arrays),

@@ -19,11 +19,13 @@ from rec_platform.types import Float32, Observation
 
 @dataclass(frozen=True)
 class DiverseScorer:
-    """Attributes:
-    base: gives the relevance.
-    item_features: float32 [N, D] content features.
-    weight: w ≥ 0.
-    window: W, how many of the newest history entries count.
+    """Likeness to the history alone: items of one slate may be as like each other as they please (see `MMRScorer`).
+
+    Attributes:
+        base: gives the relevance.
+        item_features: float32 [N, D] content features.
+        weight: w ≥ 0.
+        window: W, how many of the newest history entries count.
     """
 
     base: Scorer

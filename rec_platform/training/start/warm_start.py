@@ -1,4 +1,4 @@
-"""What reinforcement learning starts from: the relevance fitted to the log, and the policy that it makes alone."""
+"""What reinforcement learning starts from: a relevance fitted to the log, and the policy that it makes alone."""
 
 from __future__ import annotations
 
@@ -8,36 +8,42 @@ from rec_platform.policies.networks.dot import DotNetwork
 from rec_platform.policies.networks.export import export_scorer
 from rec_platform.policies.policy import Policy
 from rec_platform.policies.samplers import Greedy
-from rec_platform.training.build import state_sizes
+from rec_platform.training.build import build_network, state_sizes
 from rec_platform.training.engine.columns import Columns
 from rec_platform.training.experiment import Experiment
+from rec_platform.training.start.actor_weights import actor_weights
+from rec_platform.training.start.next_item import fit_next_item_relevance
 from rec_platform.training.start.relevance import fit_relevance
 from rec_platform.training.world import World
 from rec_platform.types import Observation
 
+FITTED = ("log", "next_item")
+"""Values of `policy.warm_start` that fit a relevance."""
+
 
 def fit_warm_start(experiment: Experiment, world: World) -> DotNetwork | None:
     """The fitted relevance; None where the experiment has no warm start."""
-    if experiment.policy.warm_start != "log":
+    policy = experiment.policy
+    if policy.warm_start not in FITTED:
         return None
     assert world.histories is not None
     assert world.user_features is not None
-    return fit_relevance(
-        experiment.policy,
-        replace(state_sizes(world.train.spec), context=0),
-        world.catalog.features,
-        world.histories,
-        world.user_features,
-        seed=experiment.seed,
-        epochs=experiment.policy.warm_start_epochs,
+    sizes = replace(state_sizes(world.train.spec), context=0)
+    log = (policy, sizes, world.catalog.features, world.histories, world.user_features)
+    if policy.warm_start == "log":
+        return fit_relevance(*log, seed=experiment.seed, epochs=policy.warm_start_epochs)
+    return fit_next_item_relevance(
+        *log, seed=experiment.seed, epochs=policy.warm_start_epochs, log_odds=policy.head == "trade_off"
     )
 
 
-def starting_weights(experiment: Experiment, relevance: DotNetwork | None) -> Columns | None:
+def starting_weights(experiment: Experiment, world: World, relevance: DotNetwork | None) -> Columns | None:
     """What the network starts from: the fitted relevance."""
     if relevance is None:
         return None
     if experiment.policy.head == "dot":
+        if experiment.policy.warm_start == "next_item":
+            return actor_weights(build_network(experiment, world), relevance, state_sizes(world.train.spec))
         return {f"features.{n}": w.numpy() for n, w in relevance.state_dict().items() if n.startswith("vectors.")}
     return {f"features.relevance.{name}": value.numpy() for name, value in relevance.state_dict().items()}
 

@@ -61,9 +61,13 @@ def test_temporal_slices_are_those_of_the_log_cut_at_its_moment(tmp_path: Path, 
 @pytest.mark.parametrize("method", ["quintiles", "kmeans"])
 def test_leave_last_one_out_slices_are_those_of_the_log_without_the_last_events(tmp_path: Path, method: Any) -> None:
     rows = sorted(random_log(1), key=lambda row: row["timestamp"])
-    last = {row["user_id"]: number for number, row in enumerate(rows)}
-    often = {user for user in last if sum(row["user_id"] == user for row in rows) > 1}
-    gone = {last[user] for user in often}
+    gone, often = set(), set()
+    for user in {row["user_id"] for row in rows}:
+        own = [number for number, row in enumerate(rows) if row["user_id"] == user]
+        clicks = [place for place, number in enumerate(own) if rows[number]["event"] == "click"]
+        if clicks and clicks[-1] >= 1:
+            gone |= set(own[clicks[-1] :])  # the last click, and what was skipped after it
+            often.add(user)
     dataset = tiny_dataset(tmp_path, [row for number, row in enumerate(rows) if number not in gone])
     expected = segment_users(rfm(dataset), method)
     named = [f"segment={expected.names[code]}" for code in expected.codes]
