@@ -15,7 +15,7 @@ from rec_platform.errors import InputError
 from rec_platform.registry.home import platform_home
 
 if TYPE_CHECKING:
-    from rec_platform.evaluation.comparison import Comparison
+    from rec_platform.evaluation.comparison.results import Comparison
 
 NARROW_COLUMNS = ("ndcg", "coverage", "return")
 WIDE_COLUMNS = ("ndcg", "hit_rate", "coverage", "novelty", "return", "slates", "CPU-s")
@@ -79,7 +79,7 @@ def compare(
         bar=training_bar,
     )
     if report is not None:
-        from rec_platform.evaluation.comparison_page import write_comparison_page
+        from rec_platform.evaluation.comparison.page import write_comparison_page
 
         options: dict[str, Any] = {
             "--dataset": dataset, "--split": split, "--k": k, "--positives": positives, "--seeds": seeds,
@@ -94,7 +94,7 @@ def compare(
 
 def show(comparison: Comparison) -> None:
     """The tables and what they come to, on stdout."""
-    from rec_platform.evaluation.comparison_table import columns_of, head, rows, seed_rows, sentences
+    from rec_platform.evaluation.comparison.table import columns_of, head, rows, seed_rows, sentences
 
     columns = columns_of(comparison, WIDE_COLUMNS if stdout.width >= WIDE else NARROW_COLUMNS)
     asked = f"{comparison.split}, {comparison.seeds} seed" + ("s" if comparison.seeds > 1 else "")

@@ -14,7 +14,7 @@ from small_comparison import DRAWN, FITTED, SIMULATOR, TRAINED, write_experiment
 from rec_platform.data.dataset import Dataset
 from rec_platform.data.histories import Histories
 from rec_platform.errors import InputError
-from rec_platform.evaluation.comparison import Comparison
+from rec_platform.evaluation.comparison.results import Comparison
 from rec_platform.evaluation.ranking.task import RankingTask
 from rec_platform.policies.classical.markov import MarkovSettings
 from rec_platform.policies.policy import Policy, Scores

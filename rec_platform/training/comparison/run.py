@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rec_platform.errors import InputError
-from rec_platform.evaluation.comparison import BASELINE, Comparison, Contender, Outcome
+from rec_platform.evaluation.comparison.results import BASELINE, Comparison, Contender, Outcome
 from rec_platform.training.baselines import baselines
 from rec_platform.training.comparison.entries import AnyExperiment, Entries
 from rec_platform.training.comparison.kept import Measured, Shelf

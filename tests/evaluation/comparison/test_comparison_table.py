@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rec_platform.evaluation.comparison import BASELINE, Comparison, Contender, Outcome
-from rec_platform.evaluation.comparison_figures import place_labels
-from rec_platform.evaluation.comparison_page import write_comparison_page
-from rec_platform.evaluation.comparison_table import columns_of, head, rows, seed_rows, sentences
+from rec_platform.evaluation.comparison.figures import place_labels
+from rec_platform.evaluation.comparison.page import write_comparison_page
+from rec_platform.evaluation.comparison.results import BASELINE, Comparison, Contender, Outcome
+from rec_platform.evaluation.comparison.table import columns_of, head, rows, seed_rows, sentences
 from rec_platform.evaluation.ranking.evaluate import RankingResult, evaluate
 from rec_platform.evaluation.ranking.rankings import ItemFacts, Rankings
 from rec_platform.evaluation.ranking.resampling import intervals, paired

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from rec_platform.evaluation.comparison import RETURN, Comparison, Contender
+from rec_platform.evaluation.comparison.results import RETURN, Comparison, Contender
 from rec_platform.evaluation.ranking.resampling import Difference
 from rec_platform.evaluation.rollout import Estimate
 

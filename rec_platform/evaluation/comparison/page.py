@@ -6,8 +6,7 @@ import html
 from collections.abc import Collection
 from pathlib import Path
 
-from rec_platform.evaluation.comparison import Comparison
-from rec_platform.evaluation.comparison_figures import (
+from rec_platform.evaluation.comparison.figures import (
     bar_figure,
     curve_figure,
     drawn,
@@ -16,7 +15,8 @@ from rec_platform.evaluation.comparison_figures import (
     return_marks,
     scatter_figure,
 )
-from rec_platform.evaluation.comparison_table import columns_of, gap, head, rows, seed_rows, sentences
+from rec_platform.evaluation.comparison.results import Comparison
+from rec_platform.evaluation.comparison.table import columns_of, gap, head, rows, seed_rows, sentences
 from rec_platform.evaluation.html_page import table, write_page
 
 COLUMNS = ("kind", "ndcg", "hit_rate", "coverage", "novelty", "return", "slates", "CPU-s")

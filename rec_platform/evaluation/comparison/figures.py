@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rec_platform.evaluation.comparison import BASELINE, Comparison, Contender
+from rec_platform.evaluation.comparison.results import BASELINE, Comparison, Contender
 from rec_platform.evaluation.html_page import svg
 from rec_platform.evaluation.rollout import Z95, Estimate
 
