@@ -45,7 +45,7 @@ def ranking(
 
     Full ranking: candidates are all items with an event in the training part, less the user's own.
     """
-    wanted = dict(map(parse_policy, policy)) if policy else default_policies()
+    wanted = dict(map(parse_policy, policy or []))
 
     from rec_platform.data.dataset import Dataset
     from rec_platform.evaluation.ranking.resampling import paired
@@ -54,6 +54,8 @@ def ranking(
 
     by_segment = slices == "segments"
     task = RankingTask.of(Dataset.open(dataset), split=split, positives=positives, by_segment=by_segment)
+    if not wanted:
+        wanted = default_policies(with_item_features=bool(task.catalog.features.shape[1]))
     users = len(task.held_out)
     results, seconds = {}, {}
     for name, settings in wanted.items():
@@ -142,11 +144,15 @@ def _yaml(value: str, where: str) -> Any:
         raise InputError("--policy", f"'{value}' in '{where}' is not a value") from None
 
 
-def default_policies() -> dict[str, FittedSettings]:
-    """Every kind with its defaults."""
+def default_policies(*, with_item_features: bool) -> dict[str, FittedSettings]:
+    """Every kind with its defaults, but for those that learn by playing, and those that lack what they need."""
     from rec_platform.policies.fitted import FITTED
 
-    return {kind: settings() for kind, settings in FITTED.items()}
+    kinds = {kind: settings for kind, settings in FITTED.items() if not settings.online}
+    lacking = [kind for kind, settings in kinds.items() if settings.needs_item_features and not with_item_features]
+    if lacking:
+        console.print(f"· left out, since the log has no features of items: {', '.join(lacking)}", highlight=False)
+    return {kind: settings() for kind, settings in kinds.items() if kind not in lacking}
 
 
 def _slice_table(results: dict[str, RankingResult], key: str) -> Table:

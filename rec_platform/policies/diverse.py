@@ -36,6 +36,7 @@ class DiverseSettings(FittedSettings):
     """
 
     kind: ClassVar[str] = "diverse"
+    needs_item_features: ClassVar[bool] = True
     base: Algorithm = Field(default_factory=lambda: {"kind": "markov"})
     weight: Literal["tuned"] | Annotated[float, Field(ge=0)] = "tuned"
     depth: int = Field(default=20, ge=1)

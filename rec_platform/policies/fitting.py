@@ -67,6 +67,7 @@ class FittedSettings(BaseModel):
         kind: the algorithm's name.
         offline: it learns from logged decisions; these look at responses alone.
         online: it goes on learning from what it shows, and explores in a way of its own (`online.OnlineSettings`).
+        needs_item_features: it cannot do without content features of items.
         log_scores: scores are logarithms of probabilities, up to a constant; else they are larger the better, and what
             is below 0 counts for nothing (see `BlendScorer`).
     """
@@ -75,6 +76,7 @@ class FittedSettings(BaseModel):
     kind: ClassVar[str]
     offline: ClassVar[bool] = False
     online: ClassVar[bool] = False
+    needs_item_features: ClassVar[bool] = False
     log_scores: ClassVar[bool] = False
 
     @property

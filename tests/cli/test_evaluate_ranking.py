@@ -9,6 +9,7 @@ import pytest
 
 from rec_platform.cli.main import run
 from rec_platform.data.ingest import ingest
+from rec_platform.policies.fitted import FITTED
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 MOVIELENS = Path(__file__).parents[3] / "shared" / "data" / "ml-100k"
@@ -64,6 +65,22 @@ def test_settings_as_a_mapping_and_of_an_experiment(capsys, dataset):
     assert set(answer) == {*policies[:2], "movielens_markov", "markov"}
     assert answer[policies[0]]["ndcg@10"] == answer[policies[1]]["ndcg@10"] != answer["markov"]["ndcg@10"]
     assert answer["movielens_markov"]["ndcg@10"] == answer["markov"]["ndcg@10"]
+
+
+def test_without_a_choice_all_that_the_log_allows(capsys, dataset):
+    """This log has no features of items: what needs them is left out, and said."""
+    assert run(["evaluate", "ranking", "--dataset", dataset, "--json"]) == 0
+    shown = capsys.readouterr()
+    kinds = {kind for kind, settings in FITTED.items() if not settings.online} - {"content", "diverse"}
+    assert set(json.loads(shown.out.splitlines()[-1])["policies"]) == kinds
+    assert "left out, since the log has no features of items: content, diverse" in shown.err
+    assert run(["evaluate", "ranking", "--dataset", dataset, "--policy", "content"]) == 2
+
+
+def test_a_bandit_is_asked_in_the_moment_of_the_held_out_event(capsys, dataset):
+    bandit = "epsilon_greedy:{context: [weekday], initial_from_counts: true}"
+    answer = told(capsys, "--dataset", dataset, "--policy", bandit, "--policy", "popularity")["policies"]
+    assert answer[bandit]["ndcg@10"] == pytest.approx(answer["popularity"]["ndcg@10"])  # all is of one day
 
 
 def test_the_table_states_the_tie_rule(capsys, dataset):

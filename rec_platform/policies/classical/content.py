@@ -20,6 +20,7 @@ class ContentSettings(FittedSettings):
     """
 
     kind: ClassVar[str] = "content"
+    needs_item_features: ClassVar[bool] = True
     decay: float = Field(default=0.9, gt=0, le=1)
 
     def fit(self, log: FitLog, seed: int) -> ContentScorer:
