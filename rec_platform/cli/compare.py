@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.table import Table
 
-from rec_platform.cli.output import WIDE, console, print_json, stdout, training_bar
+from rec_platform.cli.output import WIDE, print_json, stdout, tell, training_bar
 from rec_platform.cli.train import check_report
 from rec_platform.errors import InputError
 from rec_platform.registry.home import platform_home
@@ -75,7 +75,7 @@ def compare(
         dataset,
         settings,
         platform_home(home),
-        on_phase=lambda words: console.print(f"· {words}", highlight=False),
+        on_phase=tell,
         bar=training_bar,
     )
     if report is not None:

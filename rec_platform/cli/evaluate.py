@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from rec_platform.cli.evaluate_ranking import ranking
-from rec_platform.cli.output import console, print_json, rollout_table, stdout
+from rec_platform.cli.output import console, print_json, rollout_table, stdout, tell
 from rec_platform.cli.train import check_report
 from rec_platform.errors import InputError
 from rec_platform.registry.home import platform_home
@@ -64,7 +64,7 @@ def simulation(
     count, judged_seed = users or checked.evaluation.users, seed if seed is not None else checked.evaluation.seed
     results = {}
     for candidate in judged:
-        console.print(f"· {candidate.name}")
+        tell(candidate.name)
         results[candidate.name] = rollout(candidate, world.evaluation, users=count, seed=judged_seed)
     if report is not None:
         write_report(report, title=f"{checked.name}: evaluation", rollouts=results, curves={}, fit=world.fit)
@@ -124,7 +124,7 @@ def simulator(
         log_positive_share=_positive_share(world),
         users=checked.evaluation.users if users is None else users,
         seed=checked.evaluation.seed if seed is None else seed,
-        on_phase=lambda words: console.print(f"· {words}"),
+        on_phase=tell,
     )
     if report is not None:
         from rec_platform.evaluation.honesty.page import write_honesty_page

@@ -10,7 +10,7 @@ import typer
 import yaml
 from rich.table import Table
 
-from rec_platform.cli.output import console, print_json, ranking_table, stdout
+from rec_platform.cli.output import console, print_json, ranking_table, stdout, tell
 from rec_platform.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def ranking(
     users = len(task.held_out)
     results, seconds = {}, {}
     for name, settings in wanted.items():
-        console.print(f"· {name}")
+        tell(name)
         began = time.process_time()
         scorer = settings.fit(task.log, seed)
         fitted = time.process_time()

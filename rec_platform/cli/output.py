@@ -33,6 +33,11 @@ stdout = Console()
 """Results."""
 
 
+def tell(words: str) -> None:
+    """What begins now; names in brackets are no markup."""
+    console.print(f"· {words}", markup=False, highlight=False)
+
+
 def print_json(content: dict[str, Any]) -> None:
     """One line; numbers that are not finite become null."""
     print(json.dumps(_finite(content)), flush=True)

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rec_platform.cli.output import console, print_json, rollout_table, stdout, training_bar
+from rec_platform.cli.output import console, print_json, rollout_table, stdout, tell, training_bar
 from rec_platform.errors import InputError
 from rec_platform.registry.home import platform_home
 
@@ -133,7 +133,7 @@ def _train(experiments: list[Any], where: Path) -> list[Any]:
                 experiment,
                 where,
                 compare=not runs,
-                on_phase=lambda words: console.print(f"· {words}"),
+                on_phase=tell,
                 on_progress=bar,
             )
         last = run.trained.curve[-1]

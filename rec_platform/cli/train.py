@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rec_platform.cli.output import console, play_bar, print_json, ranking_table, rollout_table, stdout, training_bar
+from rec_platform.cli.output import (
+    play_bar,
+    print_json,
+    ranking_table,
+    rollout_table,
+    stdout,
+    tell,
+    training_bar,
+)
 from rec_platform.errors import InputError
 from rec_platform.registry.home import platform_home
 
@@ -40,7 +48,11 @@ def train(
 
     with training_bar(checked.name) as bar:
         run = run_experiment(
-            checked, where, resume=resume, on_phase=lambda words: console.print(f"· {words}"), on_progress=bar
+            checked,
+            where,
+            resume=resume,
+            on_phase=tell,
+            on_progress=bar,
         )
     if report is not None:
         write_report(report, title=checked.name, rollouts=run.rollouts, curves={checked.name: run.trained.curve},
@@ -71,7 +83,7 @@ def _fit(experiment: FittedExperiment, home: Path, report: Path | None, *, json_
     from rec_platform.training.fit import run_fitted
 
     with play_bar(experiment.name, experiment.stop.env_steps) as bar:
-        run = run_fitted(experiment, home, on_phase=lambda words: console.print(f"· {words}"), on_point=bar)
+        run = run_fitted(experiment, home, on_phase=tell, on_point=bar)
     kind, settings = experiment.algorithm.kind, experiment.evaluation
     rankings = {} if run.ranking is None else {kind: run.ranking}
     remarks = run.task.remarks if run.task is not None else []

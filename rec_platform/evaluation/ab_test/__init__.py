@@ -1,0 +1,1 @@
+"""A/B tests: which arm is better, how sure that is, and whether one may look before the end."""
