@@ -174,7 +174,7 @@ def test_units_of_decisions() -> None:
     assert found.segment is not None
     assert np.array_equal(found.covariate, [5.0, np.nan, np.nan], equal_nan=True)
     assert found.segment.tolist() == ["unknown", "x", "unknown"]
-    with pytest.raises(InputError, match="1 users were in two arms, e.g. 'b'"):
+    with pytest.raises(InputError, match=r"1 users were in two arms, e\.g\. 'b'"):
         Units.of_decisions(users, np.array(["new", "old", "old", "old"]), {}, control="old")
     with pytest.raises(InputError, match="no decision is of arm 'older'"):
         Units.of_decisions(users, arm, {}, control="older")
