@@ -53,3 +53,9 @@ def _exploded(category: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
 def _standardised(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     spread = values[known].std()
     return np.where(known, (values - values[known].mean()) / (spread if spread > 0 else 1.0), 0.0)
+
+
+def unit_rows(features: Float32) -> Float32:
+    """Rows [N, D] scaled to length 1; rows of zeros stay zeros."""
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    return np.ascontiguousarray(features / np.maximum(lengths, 1e-8), dtype=np.float32)

@@ -8,13 +8,14 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from rec_platform.data.item_features import unit_rows
 from rec_platform.data.splits import HeldOut, leave_last_one_out
 from rec_platform.errors import InputError
 from rec_platform.policies.fitting import FitLog, FittedSettings
 from rec_platform.policies.nested import Algorithm, settings_of
 from rec_platform.policies.policy import Scorer
 from rec_platform.policies.samplers.plackett_luce import top_k
-from rec_platform.policies.scorers.mmr import MMRScorer, by_rank, marginal_values, unit_length
+from rec_platform.policies.scorers.mmr import MMRScorer, by_rank, marginal_values
 from rec_platform.types import Float64, Observation
 
 WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0)
@@ -83,7 +84,7 @@ def held_out_gains(base: Scorer, log: FitLog, held_out: HeldOut, weights: tuple[
     Args:
         log: the earlier part, to which ``base`` was fitted.
     """
-    train, num_items, unit = held_out.train, len(log.catalog), unit_length(log.catalog.features)
+    train, num_items, unit = held_out.train, len(log.catalog), unit_rows(log.catalog.features)
     trained = np.bincount(train.items, minlength=num_items) > 0
     gains = np.zeros((len(weights), len(held_out)))
     for start in range(0, len(held_out), BATCH):

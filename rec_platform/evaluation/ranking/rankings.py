@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from rec_platform.data.item_features import unit_rows
 from rec_platform.types import Bool, Float32, Float64, Int32
 
 
@@ -55,5 +56,4 @@ class ItemFacts:
     @cached_property
     def unit(self) -> Float32:
         """Float32 [N, D]: features scaled to length 1; zeros where an item has none."""
-        length = np.linalg.norm(self.features, axis=1, keepdims=True)
-        return self.features / np.maximum(length, 1e-8)
+        return unit_rows(self.features)

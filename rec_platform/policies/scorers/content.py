@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from rec_platform.data.item_features import unit_rows
 from rec_platform.policies.policy import Scores
 from rec_platform.policies.scorers.export import ScorerExport
 from rec_platform.types import Float32, Observation
@@ -26,7 +27,7 @@ class ContentScorer:
 
     @cached_property
     def _unit(self) -> Float32:
-        return self.item_features / np.maximum(np.linalg.norm(self.item_features, axis=1, keepdims=True), 1e-8)
+        return unit_rows(self.item_features)
 
     def score(self, observation: Observation) -> Scores:
         positive = observation.history_feedback > 0

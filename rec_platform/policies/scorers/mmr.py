@@ -20,6 +20,7 @@ from functools import cached_property
 
 import numpy as np
 
+from rec_platform.data.item_features import unit_rows
 from rec_platform.policies.policy import Scorer, Scores
 from rec_platform.policies.scorers.export import ScorerExport
 from rec_platform.types import Bool, Float32, Observation
@@ -46,7 +47,7 @@ class MMRScorer:
 
     @cached_property
     def _unit(self) -> Float32:
-        return unit_length(self.item_features)
+        return unit_rows(self.item_features)
 
     def score(self, observation: Observation) -> Scores:
         relevance = by_rank(self.base.score(observation).values, observation.available)
@@ -57,11 +58,6 @@ class MMRScorer:
         spec = {"kind": "mmr", "weight": self.weight, "depth": self.depth, "base": inner.spec}
         arrays = {f"base.{name}": array for name, array in inner.arrays.items()}
         return ScorerExport(spec, {**arrays, "content": self.item_features}, inner.files)
-
-
-def unit_length(features: Float32) -> Float32:
-    """Rows scaled to length 1; of zeros they stay zeros."""
-    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-8).astype(np.float32)
 
 
 def by_rank(values: Float32, available: Bool) -> Float32:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rec_platform.data.item_features import unit_rows
 from rec_platform.types import Float32, Int32
 
 ROUNDS = 8
@@ -40,7 +41,7 @@ class ItemCells:
     def build(vectors: Float32, *, seed: int = 0) -> ItemCells:
         """Cells of unit-length copies of ``vectors`` float32 [N, d]."""
         rng = np.random.default_rng(seed)
-        unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-8)
+        unit = unit_rows(vectors)
         sample = unit if len(unit) <= SAMPLE else unit[rng.choice(len(unit), SAMPLE, replace=False)]
         count = max(1, min(round(len(unit) ** 0.5), len(sample)))
         centroids = sample[rng.choice(len(sample), count, replace=False)].copy()

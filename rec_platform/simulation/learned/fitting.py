@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from rec_platform.data.item_features import unit_rows
 from rec_platform.data.user_log import UserLog
 from rec_platform.errors import InputError
 from rec_platform.simulation.learned.checks import check_log
 from rec_platform.simulation.learned.config import LearnedSimulatorConfig
-from rec_platform.simulation.learned.simulator import LearnedSimulator, unit_rows
+from rec_platform.simulation.learned.simulator import LearnedSimulator
 from rec_platform.simulation.leave.hazard import RECENT, HazardReport, fit_hazard
 from rec_platform.simulation.leave.returning import fit_return
 from rec_platform.simulation.leave.rules import AutoLeave

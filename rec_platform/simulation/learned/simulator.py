@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from rec_platform.data.event_channels import CONSUME
+from rec_platform.data.item_features import unit_rows
 from rec_platform.data.user_log import UserLog
 from rec_platform.errors import InputError
 from rec_platform.simulation.candidates.generator import CandidateSources
@@ -331,9 +332,3 @@ class LearnedSimulator:
         names, width = len(self.spec.user_feature_names), log.user_features.shape[1]
         if names != width:
             raise InputError("user_feature_names", f"{names} for {width} features", "give one a feature")
-
-
-def unit_rows(features: Float32) -> Float32:
-    """Rows scaled to length 1, rows of zeros left as they are."""
-    norms = np.linalg.norm(features, axis=1, keepdims=True)
-    return np.ascontiguousarray(features / np.maximum(norms, 1e-8), dtype=np.float32)

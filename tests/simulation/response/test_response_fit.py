@@ -13,8 +13,8 @@ from synthetic_log import ITEMS, synthetic_log
 
 from rec_platform.data.event_channels import EventChannels
 from rec_platform.data.histories import Histories
+from rec_platform.data.item_features import unit_rows
 from rec_platform.errors import InputError
-from rec_platform.simulation.learned.simulator import unit_rows
 from rec_platform.simulation.response import fit as fit_module
 from rec_platform.simulation.response.fit import ResponseFit, ResponseFitConfig, fit_responses, predict
 from rec_platform.simulation.response.metrics import PredictionMetrics
