@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from rec_platform.cli.evaluate_ranking import default_policies
 from rec_platform.cli.main import run
 from rec_platform.data.ingest import ingest
+from rec_platform.policies import fitted
 from rec_platform.policies.fitted import FITTED
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -67,13 +69,16 @@ def test_settings_as_a_mapping_and_of_an_experiment(capsys, dataset):
     assert answer["movielens_markov"]["ndcg@10"] == answer["markov"]["ndcg@10"]
 
 
-def test_without_a_choice_all_that_the_log_allows(capsys, dataset):
+def test_without_a_choice_all_that_the_log_allows(capsys, dataset, monkeypatch):
     """This log has no features of items: what needs them is left out, and said."""
-    assert run(["evaluate", "ranking", "--dataset", dataset, "--json"]) == 0
-    shown = capsys.readouterr()
-    kinds = {kind for kind, settings in FITTED.items() if not settings.online} - {"content", "diverse"}
-    assert set(json.loads(shown.out.splitlines()[-1])["policies"]) == kinds
-    assert "left out, since the log has no features of items: content, diverse" in shown.err
+    kinds = {kind for kind, settings in FITTED.items() if not settings.online}
+    assert set(default_policies(with_item_features=True)) == kinds
+    assert capsys.readouterr().err == ""
+    quick = {kind: FITTED[kind] for kind in ("popularity", "content", "diverse", "ucb1")}
+    monkeypatch.setattr(fitted, "FITTED", quick)
+    assert list(told(capsys, "--dataset", dataset)["policies"]) == ["popularity"]
+    assert run(["evaluate", "ranking", "--dataset", dataset]) == 0
+    assert "left out, since the log has no features of items: content, diverse" in capsys.readouterr().err
     assert run(["evaluate", "ranking", "--dataset", dataset, "--policy", "content"]) == 2
 
 
