@@ -154,8 +154,11 @@ def curve_figure(curves: Mapping[str, Sequence[Sequence[tuple[float, float]]]]) 
     """Learning curves by policy: the mean over seeds, and between the lowest and the highest seed a band."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 3.6))
+    from matplotlib import colormaps
+
+    figure = Figure(figsize=(9.5, 3.8))
     axes = figure.subplots()
+    axes.set_prop_cycle(color=colormaps["tab10" if len(curves) <= 10 else "tab20"].colors)
     for name, runs in curves.items():
         kept = [np.array([point for point in run if np.isfinite(point[1])]) for run in runs]
         kept = [run for run in kept if len(run) > 1]
@@ -171,7 +174,8 @@ def curve_figure(curves: Mapping[str, Sequence[Sequence[tuple[float, float]]]]) 
     axes.set_ylabel("return of a session while exploring")
     _plain(axes, grid="both")
     if axes.get_legend_handles_labels()[1]:
-        for text in axes.legend(frameon=False, fontsize=9).get_texts():
+        beside = axes.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1.01, 1.0))
+        for text in beside.get_texts():
             text.set_parse_math(False)
     return figure
 

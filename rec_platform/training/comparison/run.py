@@ -190,7 +190,7 @@ class Bench:
             sides.append(self.shelf.take({**key, **stage.simulation_key()}, played))
         return Outcome(
             seed=seed,
-            cpu_seconds=sides[-1].cpu_seconds,
+            cpu_seconds=max(side.cpu_seconds for side in sides),
             ranking=sides[0].ranking,
             rollout=sides[-1].rollout,
             curve=sides[-1].curve,
