@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from rec_platform.cli import bench, compare, evaluate, ingest, models, quickstart, segment, serve, train
+from rec_platform.cli import bench, compare, evaluate, ingest, join, models, quickstart, segment, serve, train
 from rec_platform.errors import InputError
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
@@ -25,6 +25,7 @@ app = typer.Typer(
 app.command("quickstart")(quickstart.quickstart)
 app.command("ingest")(ingest.ingest)
 app.command("segment")(segment.segment)
+app.command("join")(join.join)
 app.command("train")(train.train)
 app.command("compare")(compare.compare)
 app.add_typer(evaluate.app, name="evaluate")

@@ -152,13 +152,13 @@ def place_labels(figure: Any, axes: Any, points: Mapping[str, tuple[float, float
 
 def curve_figure(curves: Mapping[str, Sequence[Sequence[tuple[float, float]]]]) -> Any:
     """Learning curves by policy: the mean over seeds, and between the lowest and the highest seed a band."""
-    from matplotlib.figure import Figure
-
     from matplotlib import colormaps
+    from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9.5, 3.8))
     axes = figure.subplots()
-    axes.set_prop_cycle(color=colormaps["tab10" if len(curves) <= 10 else "tab20"].colors)
+    palette = colormaps["tab10" if len(curves) <= 10 else "tab20"]
+    axes.set_prop_cycle(color=palette(np.arange(palette.N)))
     for name, runs in curves.items():
         kept = [np.array([point for point in run if np.isfinite(point[1])]) for run in runs]
         kept = [run for run in kept if len(run) > 1]
