@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from rec_platform.cli.evaluate_off_policy import off_policy
 from rec_platform.cli.evaluate_ranking import ranking
 from rec_platform.cli.output import console, print_json, rollout_table, stdout, tell
 from rec_platform.cli.train import check_report
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Judge policies.")
 app.command("ranking")(ranking)
+app.command("off-policy")(off_policy)
 
 
 @app.callback()

@@ -72,7 +72,7 @@ class Exposures:
         order = order[np.lexsort((order, timestamps[order], users[order]))]
         return Exposures(
             users=users[order],
-            ends=_events_before(histories, users[order], timestamps[order]),
+            ends=events_before(histories, users[order], timestamps[order]),
             sessions=_sessions(table)[order],
             items=items[order],
             chosen=chosen[order],
@@ -174,7 +174,7 @@ def _sessions(table: pa.Table) -> NDArray[np.int64]:
     return np.unique(numbers, return_inverse=True)[1].astype(np.int64)
 
 
-def _events_before(histories: Histories, users: NDArray[np.int64], timestamps: NDArray[np.int64]) -> NDArray[np.int64]:
+def events_before(histories: Histories, users: NDArray[np.int64], timestamps: NDArray[np.int64]) -> NDArray[np.int64]:
     """Int64 [D]: how many events of its user lie strictly before each decision; decisions sorted by (user, time)."""
     user = np.concatenate([users, histories.user_of_event])
     time = np.concatenate([timestamps, histories.timestamps])

@@ -1,0 +1,166 @@
+"""The requests of logged decisions as a model sees them: as they were served, or rebuilt from the log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rec_platform.data.dataset import Dataset
+from rec_platform.data.exposures import events_before
+from rec_platform.data.histories import Histories
+from rec_platform.data.request_context import REQUEST_CONTEXT, request_context
+from rec_platform.data.users import UserEncoder
+from rec_platform.errors import InputError
+from rec_platform.evaluation.off_policy.estimate import Int64
+from rec_platform.registry.bundle import Bundle
+from rec_platform.types import Float32, Int32, Observation
+
+
+@dataclass(frozen=True)
+class LoggedRequests:
+    """n requests in the layout of one model's observations; N items.
+
+    Attributes:
+        user_features: float32 [n, F].
+        history: int32 [n, L].
+        history_feedback: float32 [n, L].
+        context: float32 [n, C].
+        candidates: lists of catalogue indices; None for the whole catalogue less the history.
+        shown: int32 [n, k] catalogue indices.
+        num_items: N.
+    """
+
+    user_features: Float32
+    history: Int32
+    history_feedback: Float32
+    context: Float32
+    candidates: Sequence[Int32 | None]
+    shown: Int32
+    num_items: int
+
+    @staticmethod
+    def of(dataset: Dataset, table: pa.Table, bundle: Bundle) -> LoggedRequests:
+        """The requests of ``table``, rows of the dataset's decisions, as ``bundle`` sees them.
+
+        A history that was logged is taken; else it is what the log holds of the user strictly before the decision, by
+        the model's own rule of what is positive. So with the context: columns that were not logged are counted
+        (session_slates, session_response_rate), made from the moment (`REQUEST_CONTEXT`), or 0.
+
+        Raises:
+            InputError: an item that was shown is not in the model's catalogue.
+        """
+        contract, catalog = bundle.manifest.observation, bundle.catalog
+        slates = table["slate"].to_pylist()
+        shown = np.stack([catalog.index_of(slate) for slate in slates]).astype(np.int32)
+        if (shown < 0).any():
+            row, slot = np.argwhere(shown < 0)[0]
+            problem = f"'{slates[row][slot]}', which was shown, is not in the catalogue of {bundle.manifest.name}"
+            raise InputError("--target", problem, "evaluate a model of the same catalogue")
+        history, feedback = _histories(dataset, table, bundle)
+        features = np.zeros((len(table), 0), np.float32)
+        if contract.user_feature_names:
+            encoder = UserEncoder.from_dict(bundle.manifest.user_encoder or {})
+            features = dataset.user_features(table["user_id"].to_pylist(), encoder)
+        lists = [None if names is None else catalog.index_of(names) for names in table["candidates"].to_pylist()]
+        return LoggedRequests(
+            user_features=features,
+            history=history,
+            history_feedback=feedback,
+            context=_context(dataset, table, contract.context_names, contract.max_session_slates),
+            candidates=lists,
+            shown=shown,
+            num_items=len(catalog),
+        )
+
+    def observation(self, rows: Int64) -> tuple[Observation, Int32]:
+        """Of some requests: the observation over the whole catalogue, and the positions [B, k] of what was shown."""
+        everything = np.arange(self.num_items, dtype=np.int32)
+        available = np.ones((len(rows), self.num_items), dtype=np.bool_)
+        for number, row in enumerate(rows):
+            listed = self.candidates[row]
+            if listed is None:
+                seen = self.history[row]
+                available[number, seen[seen >= 0]] = False
+            else:
+                available[number] = False
+                available[number, listed[listed >= 0]] = True
+        shown = self.shown[rows]
+        available[np.arange(len(rows))[:, None], shown] = True
+        return (
+            Observation(
+                user_features=self.user_features[rows],
+                history=self.history[rows],
+                history_feedback=self.history_feedback[rows],
+                context=self.context[rows],
+                candidates=np.where(available, everything, np.int32(-1)),
+            ),
+            shown,
+        )
+
+
+def _histories(dataset: Dataset, table: pa.Table, bundle: Bundle) -> tuple[Int32, Float32]:
+    """History int32 [n, L] and feedback float32 [n, L]."""
+    length, catalog = bundle.manifest.observation.history_length, bundle.catalog
+    history = np.full((len(table), length), -1, dtype=np.int32)
+    feedback = np.zeros((len(table), length), dtype=np.float32)
+    if not length:
+        return history, feedback
+    log = Histories.build(dataset, catalog, bundle.feedback_rule)
+    users = pc.fill_null(pc.index_in(table["user_id"], value_set=pa.array(log.user_ids, pa.string())), -1)
+    user = users.to_numpy(zero_copy_only=False).astype(np.int64)
+    known = np.flatnonzero(user >= 0)
+    times = table["timestamp"].cast(pa.int64()).to_numpy()
+    order = known[np.lexsort((times[known], user[known]))]
+    ends = events_before(log, user[order], times[order])
+    history[order], feedback[order] = log.window(user[order], ends, length)
+    served = table["history"].to_pylist()
+    answers = table["history_feedback"].to_pylist()
+    for row, names in enumerate(served):
+        if names is not None:
+            history[row], feedback[row] = -1, 0.0
+            kept = names[-length:]
+            if kept:
+                history[row, -len(kept) :] = catalog.index_of(kept)
+                feedback[row, -len(kept) :] = (answers[row] or [1.0] * len(names))[-length:]
+    return history, feedback
+
+
+def _context(dataset: Dataset, table: pa.Table, names: Sequence[str], longest: int) -> Float32:
+    """Float32 [n, C]."""
+    logged: list[dict[str, float]] = [dict(entries or ()) for entries in table["context"].to_pylist()]
+    so_far = _sessions_so_far(dataset, longest) if set(names) & {"session_slates", "session_response_rate"} else {}
+    session = np.array([so_far.get(name, (0.0, 0.0)) for name in table["decision_id"].to_pylist()]).reshape(-1, 2)
+    times = table["timestamp"].cast(pa.int64()).to_numpy()
+    users: list[Any] = table["user_id"].to_pylist()
+    columns = np.zeros((len(table), len(names)), dtype=np.float32)
+    for column, name in enumerate(names):
+        values = np.zeros(len(table))
+        if name in ("session_slates", "session_response_rate"):
+            values = session[:, int(name == "session_response_rate")]
+        elif name in REQUEST_CONTEXT:
+            values = request_context([name], times, users)[:, 0].astype(np.float64)
+        columns[:, column] = [entry.get(name, value) for entry, value in zip(logged, values, strict=True)]
+    return columns
+
+
+def _sessions_so_far(dataset: Dataset, longest: int) -> dict[str, tuple[float, float]]:
+    """By decision: slates of its session before it over ``longest``, and the share of them that was answered."""
+    table = dataset.decisions
+    assert table is not None
+    answered = pc.fill_null(table["chosen"], -1).to_numpy(zero_copy_only=False) >= 0
+    order = np.argsort(table["timestamp"].cast(pa.int64()).to_numpy(), kind="stable")
+    names, users, sessions = (table[name].to_pylist() for name in ("decision_id", "user_id", "session_id"))
+    seen: dict[tuple[str, str], tuple[int, int]] = {}
+    found = {}
+    for row in order:
+        if sessions[row] is None:
+            continue
+        count, clicks = seen.get((users[row], sessions[row]), (0, 0))
+        found[names[row]] = min(count / longest, 1.0), clicks / count if count else 0.0
+        seen[users[row], sessions[row]] = count + 1, clicks + int(answered[row])
+    return found

@@ -1,0 +1,167 @@
+"""From a dataset's decisions to what estimators of single choices take: one row an item shown.
+
+Rows of one decision hang together, and so do those of one user: the user is the group that is resampled, unless the log
+knows none. Propensities must be those of the item in its slot (``slot_marginal``), or decisions must show one item,
+where all kinds are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rec_platform.data.dataset import Dataset
+from rec_platform.data.histories import catalog_indices
+from rec_platform.errors import InputError, did_you_mean
+from rec_platform.evaluation.off_policy.bandit_feedback import BanditFeedback
+from rec_platform.evaluation.off_policy.estimate import Int64
+from rec_platform.types import Float64, PropensityKind
+
+POSITION = "position"
+"""Column of the context that says where the one item of a decision stood, from 1."""
+
+
+@dataclass(frozen=True)
+class ShownItems:
+    """n items shown.
+
+    Attributes:
+        item_ids: N ids, the catalogue's order.
+        decisions: int64 [n] row of the decision in the dataset's table.
+        items: int64 [n] catalogue indices.
+        positions: int64 [n] slots from 0.
+        rewards: float64 [n].
+        behaviour: float64 [n] the logged propensities.
+        kind: how they came about.
+        available: int64 [n] how many items could be shown there.
+        groups: int64 [n] the user, or the decision.
+        left_out: decisions by why they are not among these.
+    """
+
+    item_ids: tuple[str, ...]
+    decisions: Int64
+    items: Int64
+    positions: Int64
+    rewards: Float64
+    behaviour: Float64
+    kind: PropensityKind
+    available: Int64
+    groups: Int64
+    left_out: Mapping[str, int]
+
+    @staticmethod
+    def read(
+        dataset: Dataset, reward: str | None = None, *, groups: Literal["user", "decision"] = "user"
+    ) -> ShownItems:
+        """The decisions of ``dataset`` of which is known what came of them.
+
+        Args:
+            reward: a logged channel, slot by slot; None takes the one that there is, or that of what was consumed.
+            groups: what hangs together.
+
+        Raises:
+            InputError: no decisions, none joined, propensities of several kinds or of whole slates, an unknown channel.
+        """
+        table = dataset.decisions
+        if table is None or not len(table):
+            raise InputError("--log", "it has no decisions", "give a log that says what was shown, with propensities")
+        catalog = dataset.catalog()
+        joined = table["chosen"].is_valid().to_numpy(zero_copy_only=False)
+        if not joined.any():
+            raise InputError("--log", "of none of its decisions is known what came of it", "join it with its events")
+        kinds = table["propensity_kind"].filter(pa.array(joined)).unique().to_pylist()
+        slates = table["slate"].combine_chunks()
+        sizes = pc.fill_null(pc.list_value_length(slates), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+        if len(kinds) > 1:
+            raise InputError(
+                "--log", f"propensities of {', '.join(sorted(kinds))}", "evaluate one kind after the other"
+            )
+        if kinds[0] == "plackett_luce_step" and sizes[joined].max(initial=0) > 1:
+            problem = "propensities are steps of whole slates, not of an item in its slot"
+            raise InputError("--log", problem, "single items are evaluated here; log slates of one, or slot marginals")
+        owner = np.repeat(np.arange(len(table)), sizes)
+        slot = np.arange(len(owner)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        items = catalog_indices(pc.list_flatten(slates), catalog).astype(np.int64)
+        behaviour = pc.list_flatten(table["propensities"].combine_chunks()).to_numpy(zero_copy_only=False)
+        rewards = slot_rewards(table, owner, slot, reward)
+        known = np.isfinite(behaviour)
+        kept = joined[owner] & (items >= 0) & known
+        named = pc.map_lookup(table["context"].combine_chunks(), pa.scalar(POSITION), "first")
+        position = pc.fill_null(named, 0).to_numpy(zero_copy_only=False).astype(np.int64)
+        single = (sizes[owner] == 1) & (position[owner] >= 1)
+        eligible = pc.list_value_length(table["candidates"].combine_chunks())
+        available = pc.fill_null(eligible, len(catalog)).to_numpy(zero_copy_only=False).astype(np.int64)
+        users = table["user_id"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
+        return ShownItems(
+            item_ids=catalog.item_ids,
+            decisions=owner[kept],
+            items=items[kept],
+            positions=np.where(single, position[owner] - 1, slot)[kept],
+            rewards=rewards[kept],
+            behaviour=behaviour[kept].astype(np.float64),
+            kind=cast(PropensityKind, kinds[0]),
+            available=available[owner][kept],
+            groups=(users.astype(np.int64)[owner] if groups == "user" else owner)[kept],
+            left_out={
+                "not_joined": int((~joined).sum()),
+                "item_not_in_the_catalogue": len(np.unique(owner[joined[owner] & (items < 0)])),
+                "no_propensity": len(np.unique(owner[joined[owner] & ~known])),
+            },
+        )
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def feedback(self, target: Float64) -> BanditFeedback:
+        """What estimators take, of a target that knows positions alone.
+
+        Args:
+            target: float64 [P, N] probability of each item in each position.
+
+        Raises:
+            InputError: positions that the target does not have, or propensities that are none.
+        """
+        if self.positions.max(initial=0) >= len(target):
+            problem = f"the log has position {self.positions.max() + 1}, the target {len(target)}"
+            raise InputError("--target", problem, "give probabilities for every position")
+        table = target[0] if len(target) == 1 else target[self.positions]
+        return BanditFeedback(
+            actions=self.items,
+            rewards=self.rewards,
+            behaviour=self.behaviour,
+            target=target[self.positions, self.items],
+            propensity_kind=self.kind,
+            positions=self.positions,
+            groups=self.groups,
+            target_all=table,
+            available=self.available,
+            action_count=len(self.item_ids),
+        )
+
+
+def slot_rewards(table: pa.Table, owner: Int64, slot: Int64, channel: str | None) -> Float64:
+    """Float64 [shown items]: of the item in ``slot`` of the decision ``owner``, by the channel (see `ShownItems.read`).
+
+    Raises:
+        InputError: no such channel.
+    """
+    rewards = table["rewards"].combine_chunks()
+    names = sorted(set(rewards.keys.to_pylist()))
+    if channel is not None and channel not in names and channel != "consume":
+        raise InputError("--reward", f"the log has no channel '{channel}'", did_you_mean(channel, (*names, "consume")))
+    chosen = pc.fill_null(table["chosen"], -1).to_numpy(zero_copy_only=False)
+    if channel == "consume" or (channel is None and len(names) != 1):
+        return (slot == chosen[owner]).astype(np.float64)
+    values = pc.map_lookup(rewards, pa.scalar(channel or names[0]), "first")
+    counts = pc.fill_null(pc.list_value_length(values), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    flat = pc.list_flatten(values).to_numpy(zero_copy_only=False).astype(np.float64)
+    begins = np.cumsum(counts) - counts
+    inside = slot < counts[owner]
+    if not len(flat):
+        return np.zeros(len(owner))
+    return np.where(inside, np.nan_to_num(flat[np.where(inside, begins[owner] + slot, 0)]), 0.0)
