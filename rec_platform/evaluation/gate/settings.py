@@ -21,7 +21,7 @@ class GateSettings(BaseModel):
     segment_decisions: groups with fewer decisions are not judged.
     simulator: ``agree`` fails where simulated users surely prefer the champion; ``require`` also where nothing is
         known; ``ignore`` looks away.
-    blocking: codes of warnings of the estimate with which nothing is promoted.
+    blocking: codes of warnings of the estimate (`off_policy.CODES`) with which nothing is promoted.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
@@ -35,9 +35,10 @@ class GateSettings(BaseModel):
     segment_decisions: int = Field(default=500, ge=1)
     simulator: Literal["agree", "require", "ignore"] = "agree"
     blocking: tuple[str, ...] = (
-        "support_gap",
-        "deterministic_log",
+        "few_units",
         "low_effective_sample_size",
-        "largest_weight",
-        "propensity_audit",
+        "no_overlap",
+        "support_gap",
+        "weights_do_not_average_one",
+        "propensities_too_small",
     )

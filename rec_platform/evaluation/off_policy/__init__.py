@@ -4,8 +4,8 @@
     estimate = DoublyRobust().estimate(feedback)
     interval(estimate, "bootstrap_t")
 
-Everything but `logs` takes arrays and knows no files. An estimator answers one verb, ``estimate(feedback)``; what it needs of
-the log is in its docstring. Estimates carry warnings; an interval says whether they leave it reliable.
+Everything but `logs` takes arrays and knows no files. An estimator answers one verb, ``estimate(feedback)``; what it
+needs of the log is in its docstring. Estimates carry warnings; an interval says whether they leave it reliable.
 """
 
 from rec_platform.evaluation.off_policy.bandit import (

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from rec_platform.evaluation.gate.decide import Verdict, decide
 from rec_platform.evaluation.gate.evidence import Compared, Evidence
 from rec_platform.evaluation.gate.settings import GateSettings
+from rec_platform.evaluation.off_policy import CODES
 
 GOOD = Compared(candidate=1.2, champion=1.0, difference=0.2, lower=0.1, upper=0.3, decisions=5000)
 EVEN = Compared(difference=0.0, lower=-0.1, upper=0.1, decisions=5000)
@@ -84,7 +85,7 @@ def test_what_does_not(changes: dict[str, Any], settings: dict[str, Any]) -> Non
 
 
 def test_a_first_version_must_still_break_no_warning() -> None:
-    first = evidence(champion=None, warnings={"deterministic_log": "The log explores nothing."})
+    first = evidence(champion=None, warnings={"no_overlap": "The target never does what the log shows."})
     assert not decide(first, GateSettings()).promote
 
 
@@ -104,6 +105,10 @@ def test_equal_candidates_pass_once_in_forty_and_worse_ones_hardly_ever() -> Non
     assert share(0.0) == pytest.approx(0.025, abs=0.011)
     assert share(-1.0) < 0.01
     assert share(3.0) > 0.8
+
+
+def test_blocking_warnings_are_those_that_estimates_give() -> None:
+    assert set(GateSettings().blocking) <= set(CODES)
 
 
 def test_settings_and_evidence_are_strict() -> None:
