@@ -39,6 +39,10 @@ def compare(
     simulator: Annotated[
         Path | None, typer.Option(help="An experiment whose simulated users judge, where those compared name none.")
     ] = None,
+    slices: Annotated[
+        Literal["none", "segments"],
+        typer.Option(help="On the page and in --json also tell users apart by RFM segment, from the earlier part."),
+    ] = "none",
     no_simulation: Annotated[bool, typer.Option("--no-simulation", help="Leave simulated users out.")] = False,
     no_ranking: Annotated[bool, typer.Option("--no-ranking", help="Leave the held-out events out.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Use nothing that an earlier comparison has kept.")] = False,
@@ -69,6 +73,7 @@ def compare(
         ranking=not no_ranking,
         simulation=not no_simulation,
         fresh=fresh,
+        by_segment=slices == "segments",
     )
     done = run(
         entries,
@@ -83,7 +88,8 @@ def compare(
 
         options: dict[str, Any] = {
             "--dataset": dataset, "--split": split, "--k": k, "--positives": positives, "--seeds": seeds,
-            "--users": users, "--simulator": simulator, "--no-simulation": no_simulation, "--no-ranking": no_ranking,
+            "--users": users, "--simulator": simulator, "--slices": slices, "--no-simulation": no_simulation,
+            "--no-ranking": no_ranking,
         }  # fmt: skip
         write_comparison_page(report, done, command=command_line(files, options))
     if json_:

@@ -67,6 +67,20 @@ def test_for_programs_and_as_a_page(folder: Path, capsys: pytest.CaptureFixture[
     assert not (folder / "home" / "models").exists()
 
 
+def test_groups_of_users(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = folder / "reports" / "groups.html"
+    options = ["--no-simulation", "--slices", "segments", "--report", str(report), "--json"]
+    assert run([*arguments(folder, "chain", "factors"), *options]) == 0
+    answer = json.loads(capsys.readouterr().out.splitlines()[-1])
+    groups = answer["policies"]["chain"]["slices"]
+    segments = {name: figures for name, figures in groups.items() if name.startswith("segment=")}
+    assert len(segments) > 1
+    assert sum(figures["users"] for figures in segments.values()) == answer["users"]
+    page = report.read_text()
+    assert all(f"{name.removeprefix('segment=')} (" in page for name in segments)
+    assert "--slices segments" in page
+
+
 def test_for_people(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     command = [*arguments(folder, "chain", "factors"), "--simulator", str(folder / "users.yaml")]
     monkeypatch.setattr("rec_platform.cli.compare.stdout.width", 80)

@@ -105,13 +105,13 @@ def _certainty(comparison: Comparison) -> list[str]:
 
 
 def _slices(comparison: Comparison) -> list[str]:
-    """Users of whom only the tie rule says what was last, and the others."""
+    """Groups of users: of whom only the tie rule says what was last, and the others; segments."""
     if not comparison.ranked:
         return []
     groups = next(iter(comparison.ranked.values())).slices
     if not groups:
         return []
-    title = [f"{name} ({figures['users']:,.0f} users)" for name, figures in groups.items()]
+    title = [f"{name.removeprefix('segment=')} ({figures['users']:,.0f} users)" for name, figures in groups.items()]
     lines = [
         [name, *(f"{result.slices[group][comparison.ndcg]:.4f}" for group in groups)]
         for name, result in comparison.ranked.items()

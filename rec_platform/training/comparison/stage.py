@@ -43,6 +43,7 @@ class ComparisonSettings:
         seeds: fits or trainings of each recommender, with the seeds from its own on.
         users: fresh simulated users.
         ranking, simulation: which sides.
+        by_segment: also tell users apart by the RFM segment of their earlier part.
         fresh: use nothing that an earlier comparison has kept.
     """
 
@@ -54,6 +55,7 @@ class ComparisonSettings:
     ranking: bool = True
     simulation: bool = True
     fresh: bool = False
+    by_segment: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,9 @@ class Stage:
     def ranking_key(self) -> dict[str, Any]:
         """What decides a ranking, beside the recommender."""
         settings = self.settings
-        asked = {"split": settings.split, "k": settings.k, "positives": settings.positives}
+        asked: dict[str, Any] = {"split": settings.split, "k": settings.k, "positives": settings.positives}
+        if settings.by_segment:
+            asked["slices"] = "segments"
         return {"side": "ranking", "dataset": self.dataset.hash, **asked, "code": code_version()}
 
     def simulation_key(self) -> dict[str, Any]:
@@ -184,7 +188,7 @@ def build_stage(
     """
     dataset = Dataset.open(folder)
     whole, _ = read_log(dataset, settings.positives)
-    cut = RankingTask.cut(dataset.name, whole, split=settings.split)
+    cut = RankingTask.cut(dataset.name, whole, split=settings.split, by_segment=settings.by_segment)
     own = home / "comparisons" / key_of({"dataset": dataset.hash, "split": settings.split, "version": CUT_VERSION})
     try:
         earlier = Dataset.open(own / "earlier")
