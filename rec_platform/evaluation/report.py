@@ -12,7 +12,15 @@ import numpy as np
 from rec_platform.evaluation.fit_quality import fit_section
 from rec_platform.evaluation.html_page import svg, table, write_page
 from rec_platform.evaluation.ranking.evaluate import RankingResult
-from rec_platform.evaluation.rollout import Z95, Estimate, Rollout, best_first, rollout_columns, rollout_rows
+from rec_platform.evaluation.rollout import (
+    Z95,
+    Estimate,
+    Rollout,
+    best_first,
+    rollout_columns,
+    rollout_rows,
+    segment_rows,
+)
 
 
 class CurvePoint(Protocol):
@@ -56,6 +64,9 @@ def write_report(
             "</p>",
             bars(rollouts),
         ]
+        groups = segment_rows(rollouts)
+        if groups:
+            parts += ["<h2>Return by segment</h2>", table(groups[0], groups[1:])]
     if any(curves.values()):
         parts += ["<h2>Learning curves</h2>", _curves(curves)]
         parts.append("<p class='note'>Return of finished sessions while exploring, in the training simulator.</p>")

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rec_platform.errors import InputError
 from rec_platform.policies.policy import Policy
 from rec_platform.policies.rewards import RewardRule
 from rec_platform.simulation.simulator import Simulator
-from rec_platform.types import Float64
+from rec_platform.types import Float32, Float64
 
 Z95 = 1.959964
 """Two-sided 95 % point of the normal distribution."""
 
 LONGEST = 100_000
+SEGMENT = "segment="
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class Rollout:
         coverage: share of the catalogue's items that were shown to anyone.
         item_rewards: float64 [users] mean reward of an item shown, by the rule of who learns from single items; None
             where no rule was given.
+        segment: [users] names of the segments that they are in; None where the dataset has none.
     """
 
     policy: str
@@ -65,10 +68,24 @@ class Rollout:
     clicks: Float64
     coverage: float
     item_rewards: Float64 | None = None
+    segment: NDArray[np.str_] | None = None
+
+    def by_segment(self) -> dict[str, Estimate]:
+        """The return in each segment that has users."""
+        if self.segment is None:
+            return {}
+        return {str(name): Estimate.of(self.returns[self.segment == name]) for name in np.unique(self.segment)}
 
     def to_dict(self) -> dict[str, Any]:
-        rewards = {} if self.item_rewards is None else {"item_reward": Estimate.of(self.item_rewards).to_dict()}
-        return rewards | {
+        more: dict[str, Any] = (
+            {} if self.item_rewards is None else {"item_reward": Estimate.of(self.item_rewards).to_dict()}
+        )
+        if self.segment is not None:
+            more["segments"] = {
+                name: {"users": int((self.segment == name).sum()), **estimate.to_dict()}
+                for name, estimate in self.by_segment().items()
+            }
+        return more | {
             "return": Estimate.of(self.returns).to_dict(),
             "session_length": Estimate.of(self.lengths).to_dict(),
             "clicks": Estimate.of(self.clicks).to_dict(),
@@ -84,6 +101,20 @@ class Rollout:
 def best_first(rollouts: Mapping[str, Rollout]) -> list[str]:
     """Names of policies by falling mean return."""
     return sorted(rollouts, key=lambda name: -float(rollouts[name].returns.mean()))
+
+
+def segment_rows(rollouts: Mapping[str, Rollout]) -> list[tuple[str, ...]]:
+    """Head and one row of texts a segment: users, and each policy's mean return there; empty without segments."""
+    names = best_first(rollouts)
+    first = rollouts[names[0]]
+    if first.segment is None or len(np.unique(first.segment)) < 2:
+        return []
+    rows: list[tuple[str, ...]] = [("users who are", "users", *names)]
+    for segment in np.unique(first.segment):
+        users = first.segment == segment
+        means = (f"{rollouts[name].returns[users].mean():.2f}" for name in names)
+        rows.append((str(segment), f"{users.sum():,}", *means))
+    return rows
 
 
 ROLLOUT_COLUMNS = ("policy", "return", "95 % interval", "slates", "clicks", "coverage")
@@ -139,6 +170,7 @@ def rollout(
     if users < 2:
         raise InputError("evaluation.users", f"{users} is below 2", "an interval needs at least two users")
     batch = simulator.users(users, seed=seed)
+    segment = _segments(simulator.spec.user_feature_names, batch.observation.user_features)
     rng = np.random.default_rng([seed, 1])
     returns, lengths, clicks, earned = (np.zeros(users) for _ in range(4))
     shown = np.zeros(simulator.spec.num_items, dtype=bool)
@@ -159,5 +191,15 @@ def rollout(
             on_step()
         if not active.any():
             item_rewards = None if rewards is None else earned / lengths
-            return Rollout(policy.name, returns, lengths, clicks, float(shown.mean()), item_rewards)
+            return Rollout(policy.name, returns, lengths, clicks, float(shown.mean()), item_rewards, segment)
     raise InputError("simulator", f"sessions did not end within {LONGEST} slates", "give it a patience or max_steps")
+
+
+def _segments(names: Sequence[str], user_features: Float32) -> NDArray[np.str_] | None:
+    """Names [users], ``none`` for who is in none; None where no feature is a segment."""
+    columns = [number for number, name in enumerate(names) if name.startswith(SEGMENT)]
+    if not columns:
+        return None
+    labels = np.array([names[column].removeprefix(SEGMENT) for column in columns])
+    inside = user_features[:, columns] > 0.5
+    return np.where(inside.any(axis=1), labels[inside.argmax(axis=1)], "none")

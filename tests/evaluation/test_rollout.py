@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,12 +12,12 @@ from hypothesis import strategies as st
 
 from rec_platform.errors import InputError
 from rec_platform.evaluation import rollout as module
-from rec_platform.evaluation.rollout import Estimate, Rollout, rollout
+from rec_platform.evaluation.rollout import Estimate, Rollout, rollout, segment_rows
 from rec_platform.policies.policy import Policy, Scores
 from rec_platform.policies.samplers import Greedy, PlackettLuce
 from rec_platform.policies.scorers import AffinityScorer, StaticScorer, UniformScorer
 from rec_platform.simulation.classic.interest_evolution import InterestEvolution, InterestEvolutionConfig
-from rec_platform.types import Observation
+from rec_platform.types import Feedback, Int32, Observation
 
 SIMULATOR = InterestEvolution(InterestEvolutionConfig(budget=40.0))
 RANDOM = Policy("random", UniformScorer(), PlackettLuce())
@@ -127,3 +130,39 @@ def test_steps_are_reported() -> None:
     calls: list[int] = []
     result = rollout(RANDOM, SIMULATOR, users=5, seed=0, on_step=lambda: calls.append(1))
     assert len(calls) == result.lengths.max()
+
+
+class Segmented:
+    """Users of a simulator, every other one of them loyal, and one in none."""
+
+    def __init__(self, simulator: Any, users: Any = None) -> None:
+        self._inner, self._users = simulator, users
+        self.spec = replace(simulator.spec, user_feature_names=("age", "segment=loyal", "segment=new"))
+
+    def users(self, count: int, *, seed: int) -> Segmented:
+        return Segmented(self._inner, self._inner.users(count, seed=seed))
+
+    @property
+    def observation(self) -> Observation:
+        inner = self._users.observation
+        rows = np.arange(inner.batch_size)
+        features = np.stack([np.ones(len(rows)), rows % 2 == 0, (rows % 2 == 1) & (rows > 1)], axis=1)
+        return replace(inner, user_features=features.astype(np.float32))
+
+    def step(self, positions: Int32) -> Feedback:
+        feedback: Feedback = self._users.step(positions)
+        return feedback
+
+
+def test_users_are_told_apart_by_segment() -> None:
+    result = rollout(RANDOM, Segmented(SIMULATOR), users=20, seed=1)  # type: ignore[arg-type]
+    plain = rollout(RANDOM, SIMULATOR, users=20, seed=1)
+    assert np.array_equal(result.returns, plain.returns)
+    assert plain.segment is None
+    told = result.to_dict()["segments"]
+    assert {name: figures["users"] for name, figures in told.items()} == {"loyal": 10, "new": 9, "none": 1}
+    assert told["loyal"]["mean"] == pytest.approx(result.returns[::2].mean())
+    head, *rows = segment_rows({"random": result})
+    assert head == ("users who are", "users", "random")
+    assert rows[0] == ("loyal", "10", f"{result.returns[::2].mean():.2f}")
+    assert segment_rows({"random": plain}) == []
