@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rec_platform.data.dataset import Dataset
-from rec_platform.data.histories import catalog_indices
 from rec_platform.errors import InputError, did_you_mean
 from rec_platform.evaluation.off_policy.bandit_feedback import BanditFeedback
 from rec_platform.evaluation.off_policy.estimate import Int64
+from rec_platform.evaluation.off_policy.logs.joined_decisions import JoinedDecisions
 from rec_platform.types import Float64, PropensityKind
 
 POSITION = "position"
@@ -32,7 +32,6 @@ class ShownItems:
 
     Attributes:
         item_ids: N ids, the catalogue's order.
-        decisions: int64 [n] row of the decision in the dataset's table.
         items: int64 [n] catalogue indices.
         positions: int64 [n] slots from 0.
         rewards: float64 [n].
@@ -44,7 +43,6 @@ class ShownItems:
     """
 
     item_ids: tuple[str, ...]
-    decisions: Int64
     items: Int64
     positions: Int64
     rewards: Float64
@@ -67,50 +65,32 @@ class ShownItems:
         Raises:
             InputError: no decisions, none joined, propensities of several kinds or of whole slates, an unknown channel.
         """
-        table = dataset.decisions
-        if table is None or not len(table):
-            raise InputError("--log", "it has no decisions", "give a log that says what was shown, with propensities")
-        catalog = dataset.catalog()
-        joined = table["chosen"].is_valid().to_numpy(zero_copy_only=False)
-        if not joined.any():
-            raise InputError("--log", "of none of its decisions is known what came of it", "join it with its events")
-        kinds = table["propensity_kind"].filter(pa.array(joined)).unique().to_pylist()
-        slates = table["slate"].combine_chunks()
-        sizes = pc.fill_null(pc.list_value_length(slates), 0).to_numpy(zero_copy_only=False).astype(np.int64)
-        if len(kinds) > 1:
-            raise InputError(
-                "--log", f"propensities of {', '.join(sorted(kinds))}", "evaluate one kind after the other"
-            )
-        if kinds[0] == "plackett_luce_step" and sizes[joined].max(initial=0) > 1:
+        log = JoinedDecisions.of(dataset)
+        table, sizes, owner = log.table, log.sizes, log.owner
+        if len(log.kinds) > 1:
+            raise InputError("--log", f"propensities of {', '.join(log.kinds)}", "evaluate one kind after the other")
+        if log.kinds[0] == "plackett_luce_step" and sizes[log.joined].max(initial=0) > 1:
             problem = "propensities are steps of whole slates, not of an item in its slot"
             raise InputError("--log", problem, "single items are evaluated here; log slates of one, or slot marginals")
-        owner = np.repeat(np.arange(len(table)), sizes)
-        slot = np.arange(len(owner)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        items = catalog_indices(pc.list_flatten(slates), catalog).astype(np.int64)
-        behaviour = pc.list_flatten(table["propensities"].combine_chunks()).to_numpy(zero_copy_only=False)
-        rewards = slot_rewards(table, owner, slot, reward)
-        known = np.isfinite(behaviour)
-        kept = joined[owner] & (items >= 0) & known
+        rewards = slot_rewards(table, owner, log.slot, reward)
+        joined, known = log.joined[owner], np.isfinite(log.propensities)
+        kept = joined & (log.items >= 0) & known
         named = pc.map_lookup(table["context"].combine_chunks(), pa.scalar(POSITION), "first")
         position = pc.fill_null(named, 0).to_numpy(zero_copy_only=False).astype(np.int64)
         single = (sizes[owner] == 1) & (position[owner] >= 1)
-        eligible = pc.list_value_length(table["candidates"].combine_chunks())
-        available = pc.fill_null(eligible, len(catalog)).to_numpy(zero_copy_only=False).astype(np.int64)
-        users = table["user_id"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
         return ShownItems(
-            item_ids=catalog.item_ids,
-            decisions=owner[kept],
-            items=items[kept],
-            positions=np.where(single, position[owner] - 1, slot)[kept],
+            item_ids=dataset.catalog().item_ids,
+            items=log.items[kept],
+            positions=np.where(single, position[owner] - 1, log.slot)[kept],
             rewards=rewards[kept],
-            behaviour=behaviour[kept].astype(np.float64),
-            kind=cast(PropensityKind, kinds[0]),
-            available=available[owner][kept],
-            groups=(users.astype(np.int64)[owner] if groups == "user" else owner)[kept],
+            behaviour=log.propensities[kept],
+            kind=cast(PropensityKind, log.kinds[0]),
+            available=log.available[owner][kept],
+            groups=(log.users[owner] if groups == "user" else owner)[kept],
             left_out={
-                "not_joined": int((~joined).sum()),
-                "item_not_in_the_catalogue": len(np.unique(owner[joined[owner] & (items < 0)])),
-                "no_propensity": len(np.unique(owner[joined[owner] & ~known])),
+                "not_joined": int((~log.joined).sum()),
+                "item_not_in_the_catalogue": len(np.unique(owner[joined & (log.items < 0)])),
+                "no_propensity": len(np.unique(owner[joined & ~known])),
             },
         )
 

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rec_platform.data.dataset import Dataset
-from rec_platform.data.histories import catalog_indices
 from rec_platform.errors import InputError
 from rec_platform.evaluation.off_policy.estimate import Int64
+from rec_platform.evaluation.off_policy.logs.joined_decisions import JoinedDecisions
 from rec_platform.evaluation.off_policy.logs.requests import LoggedRequests
 from rec_platform.evaluation.off_policy.logs.shown_items import slot_rewards
 from rec_platform.evaluation.off_policy.slate_feedback import SlateFeedback
@@ -68,43 +68,28 @@ class ShownSlates:
         Raises:
             InputError: no decisions, none joined, propensities that are not steps, an unknown channel.
         """
-        table = dataset.decisions
-        if table is None or not len(table):
-            raise InputError("--log", "it has no decisions", "give a log that says what was shown, with propensities")
-        joined = table["chosen"].is_valid().to_numpy(zero_copy_only=False)
-        if not joined.any():
-            raise InputError("--log", "of none of its decisions is known what came of it", "join it with its events")
-        kinds = set(table["propensity_kind"].filter(pa.array(joined)).unique().to_pylist())
-        if not kinds <= {STEP, "deterministic"}:
-            problem = f"its propensities are of the kinds {', '.join(sorted(kinds))}"
+        log = JoinedDecisions.of(dataset)
+        if not set(log.kinds) <= {STEP, "deterministic"}:
+            problem = f"its propensities are of the kinds {', '.join(log.kinds)}"
             raise InputError("--log", problem, "slates need steps; marginals of slots are evaluated item by item")
-        slates = table["slate"].combine_chunks()
-        sizes = pc.fill_null(pc.list_value_length(slates), 0).to_numpy(zero_copy_only=False).astype(np.int64)
-        k = int(np.bincount(sizes[joined]).argmax())
-        owner = np.repeat(np.arange(len(table)), sizes)
-        slot = np.arange(len(owner)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        flat = catalog_indices(pc.list_flatten(slates), dataset.catalog()).astype(np.int64)
-        logged = pc.list_flatten(table["propensities"].combine_chunks()).to_numpy(zero_copy_only=False)
-        known = np.ones(len(table), dtype=np.bool_)
-        known[owner[(flat < 0) | ~np.isfinite(logged)]] = False
-        kept = joined & (sizes == k) & known
-        inside = kept[owner]
-        rewards = slot_rewards(table, owner, slot, reward)
-        eligible = pc.fill_null(pc.list_value_length(table["candidates"].combine_chunks()), len(dataset.items))
-        users = table["user_id"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
+        k = int(np.bincount(log.sizes[log.joined]).argmax())
+        known = np.ones(len(log.table), dtype=np.bool_)
+        known[log.owner[(log.items < 0) | ~np.isfinite(log.propensities)]] = False
+        kept = log.joined & (log.sizes == k) & known
+        inside = kept[log.owner]
         return ShownSlates(
             dataset=dataset,
-            table=table.filter(pa.array(kept)),
-            items=flat[inside].reshape(-1, k),
-            rewards=rewards[inside].reshape(-1, k),
-            behaviour=logged[inside].astype(np.float64).reshape(-1, k),
-            deterministic=kinds == {"deterministic"},
-            available=eligible.to_numpy(zero_copy_only=False).astype(np.int64)[kept],
-            groups=users.astype(np.int64)[kept],
+            table=log.table.filter(pa.array(kept)),
+            items=log.items[inside].reshape(-1, k),
+            rewards=slot_rewards(log.table, log.owner, log.slot, reward)[inside].reshape(-1, k),
+            behaviour=log.propensities[inside].reshape(-1, k),
+            deterministic=log.kinds == ("deterministic",),
+            available=log.available[kept],
+            groups=log.users[kept],
             left_out={
-                "not_joined": int((~joined).sum()),
-                "of_another_length": int((joined & (sizes != k)).sum()),
-                "unknown_item_or_propensity": int((joined & (sizes == k) & ~known).sum()),
+                "not_joined": int((~log.joined).sum()),
+                "of_another_length": int((log.joined & (log.sizes != k)).sum()),
+                "unknown_item_or_propensity": int((log.joined & (log.sizes == k) & ~known).sum()),
             },
         )
 
