@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.table import Table
 
+from rec_platform.cli.options import ListLength, Positives, Split
 from rec_platform.cli.output import WIDE, print_json, stdout, tell, training_bar
 from rec_platform.cli.train import check_report
 from rec_platform.errors import InputError
@@ -26,14 +27,9 @@ def compare(
     dataset: Annotated[
         Path | None, typer.Option(help="Folder that `rec-platform ingest` wrote; all are put on it.")
     ] = None,
-    split: Annotated[
-        Literal["leave-last-one-out", "temporal"], typer.Option(help="What is held back.")
-    ] = "leave-last-one-out",
-    k: Annotated[int, typer.Option(min=1, help="Length of the lists.")] = 10,
-    positives: Annotated[
-        Literal["every-rating", "likes"],
-        typer.Option(help="When ranking, whether every rating is a positive or those from the dataset's threshold on."),
-    ] = "every-rating",
+    split: Split = "leave-last-one-out",
+    k: ListLength = 10,
+    positives: Positives = "every-rating",
     seeds: Annotated[int, typer.Option(min=1, help="Fits or trainings of each; 3 to 5 for a result.")] = 1,
     users: Annotated[int, typer.Option(min=2, help="Fresh simulated users, the same for all.")] = 2_000,
     simulator: Annotated[

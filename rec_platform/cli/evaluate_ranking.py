@@ -10,6 +10,7 @@ import typer
 import yaml
 from rich.table import Table
 
+from rec_platform.cli.options import ListLength, Positives, Split
 from rec_platform.cli.output import console, print_json, ranking_table, stdout, tell
 from rec_platform.errors import InputError, did_you_mean
 
@@ -25,14 +26,9 @@ def ranking(
         list[str] | None,
         typer.Option("--policy", help="KIND, KIND:key=value,…, KIND:{key: value} or an experiment's YAML; repeatable."),
     ] = None,
-    split: Annotated[
-        Literal["leave-last-one-out", "temporal"], typer.Option(help="What is held back.")
-    ] = "leave-last-one-out",
-    k: Annotated[int, typer.Option(min=1, help="Length of the lists.")] = 10,
-    positives: Annotated[
-        Literal["every-rating", "likes"],
-        typer.Option(help="Whether every rating is a positive, or only those from the dataset's threshold on."),
-    ] = "every-rating",
+    split: Split = "leave-last-one-out",
+    k: ListLength = 10,
+    positives: Positives = "every-rating",
     keep_seen: Annotated[bool, typer.Option("--keep-seen", help="Users may be shown what they already took.")] = False,
     slices: Annotated[
         Literal["none", "segments"],

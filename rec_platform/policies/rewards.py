@@ -35,10 +35,6 @@ class RewardRule(BaseModel):
         worth = (*self.events.values(), self.positive, self.ignored)
         return min(worth), max(worth)
 
-    def of_event(self, event: str | None) -> float:
-        """Reward of the one event that followed; None and events without a reward count as ignored."""
-        return self.ignored if event is None else self.events.get(event, self.ignored)
-
     def of_responses(self, responses: Float32, channels: Sequence[str]) -> Float64:
         """Rewards float64 [B, k] of ``responses`` [B, k, E] in ``channels`` (E names); above 0 means that it happened.
 

@@ -116,13 +116,13 @@ class BanditFeedback:
         Raises:
             InputError: the log is deterministic.
         """
-        all_certain = bool((self.behaviour == 1.0).all())
-        if self.propensity_kind == "deterministic" or (all_certain and not (self.target == 1.0).all()):
-            raise InputError(
-                "behaviour",
-                "the log is deterministic, so that nothing is known of any other choice",
-                "importance weighting needs a log with chance in it; use the direct method, and trust it less",
-            )
+        checks.require_chance(
+            self.propensity_kind == "deterministic",
+            self.behaviour,
+            self.target,
+            choice="choice",
+            instead="; use the direct method, and trust it less",
+        )
         return self.target / self.behaviour
 
     @cached_property

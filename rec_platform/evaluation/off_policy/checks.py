@@ -116,3 +116,17 @@ def _first(mask: NDArray) -> tuple[int, ...]:
 
 def _index(where: tuple[int, ...]) -> str:
     return "row " + ", ".join(map(str, where))
+
+
+def require_chance(deterministic: bool, behaviour: Float64, target: Float64, *, choice: str, instead: str) -> None:
+    """Raise `InputError` for importance weighting of a log without chance in it.
+
+    Args:
+        deterministic: the log says so itself.
+        behaviour, target: probabilities of what was done; certain throughout, they are of a log without chance too.
+        choice: what nothing is known of, e.g. ``choice`` or ``slate``.
+        instead: what can be done.
+    """
+    if deterministic or (bool((behaviour == 1.0).all()) and not bool((target == 1.0).all())):
+        problem = f"the log is deterministic, so that nothing is known of any other {choice}"
+        raise InputError("behaviour", problem, f"importance weighting needs a log with chance in it{instead}")

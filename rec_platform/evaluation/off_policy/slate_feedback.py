@@ -167,9 +167,4 @@ class SlateFeedback:
 
     def require_chance(self, behaviour: Float64, target: Float64) -> None:
         """Raise `InputError` for a log without chance in it."""
-        if self.deterministic or ((behaviour == 1.0).all() and not (target == 1.0).all()):
-            raise InputError(
-                "behaviour",
-                "the log is deterministic, so that nothing is known of any other slate",
-                "importance weighting needs a log with chance in it",
-            )
+        checks.require_chance(self.deterministic, behaviour, target, choice="slate", instead="")

@@ -195,8 +195,8 @@ def test_the_rfm_recommender_starts_from_quantities() -> None:
         np.array([[12, 1, 6]], np.float32), np.arange(4, dtype=np.int32)[None],
     )  # fmt: skip
     rule = RewardRule()
-    learner.partial_fit(moment, [3], [rule.of_event(None)])
-    learner.partial_fit(moment, [3], [rule.of_event("purchase")])
+    learner.partial_fit(moment, [3], [rule.ignored])
+    learner.partial_fit(moment, [3], [rule.events["purchase"]])
     after = learner.scorer().values[0]
     assert np.argwhere(after != values).tolist() == [[((3 * 13 + 12) * 3 + 2) * 8 + 7, 3]]
     assert after[((3 * 13 + 12) * 3 + 2) * 8 + 7, 3] == 1.5
@@ -208,7 +208,7 @@ def test_rewards_of_responses_are_those_of_the_best_event() -> None:
     rule = RewardRule()
     responses = np.array([[[1, 0, 0], [1, 1, 0], [0, 0, 0], [0, 0, 1]]], np.float32)
     assert rule.of_responses(responses, ("click", "purchase", "like")).tolist() == [[1.0, 5.0, -2.0, -2.0]]
-    assert [rule.of_event(event) for event in ("purchase", "click", "like", None)] == [5.0, 1.0, -2.0, -2.0]
+    assert (rule.events, rule.ignored, rule.range) == ({"purchase": 5.0, "click": 1.0}, -2.0, (-2.0, 5.0))
     with pytest.raises(InputError, match="none of the channels"):
         rule.of_responses(responses, ("a", "b", "c"))
 
