@@ -16,9 +16,10 @@ from rec_platform.cli.train import check_report
 from rec_platform.errors import InputError
 
 if TYPE_CHECKING:
-    from rec_platform.data.dataset import Dataset
     from rec_platform.evaluation.off_policy.bandit_feedback import BanditFeedback
+    from rec_platform.evaluation.off_policy.estimate import EstimateWarning
     from rec_platform.evaluation.off_policy.intervals import Interval, Method
+    from rec_platform.evaluation.off_policy.logs.decision_log import DecisionLog
     from rec_platform.evaluation.off_policy.logs.shown_slates import ShownSlates
     from rec_platform.evaluation.off_policy.slate_feedback import SlateFeedback
     from rec_platform.types import Float64
@@ -27,7 +28,9 @@ UNIFORM = "uniform"
 
 
 def off_policy(
-    log: Annotated[Path, typer.Option(help="Dataset with decisions, or with --format the source of one.")],
+    log: Annotated[
+        Path, typer.Option(help="Joined rows, a dataset with decisions, or with --format the source of one.")
+    ],
     target: Annotated[
         str,
         typer.Option(
@@ -35,7 +38,12 @@ def off_policy(
         ),
     ] = UNIFORM,
     greedy: Annotated[bool, typer.Option("--greedy", help="The model as it is served without exploration.")] = False,
-    format_: Annotated[Literal["dataset", "open-bandit"], typer.Option("--format", help="What --log is.")] = "dataset",
+    format_: Annotated[
+        Literal["folder", "open-bandit"], typer.Option("--format", help="What --log is: a folder of ours, or a source.")
+    ] = "folder",
+    users: Annotated[
+        Path | None, typer.Option(help="With joined rows: a dataset that knows their users' features and histories.")
+    ] = None,
     reward: Annotated[
         str | None, typer.Option(help="Reward channel; default the only one, or what was consumed.")
     ] = None,
@@ -66,14 +74,16 @@ def off_policy(
 
     from rec_platform.data.dataset import Dataset
     from rec_platform.data.ingest import ingest
+    from rec_platform.evaluation.off_policy.logs.decision_log import DecisionLog
 
-    groups: Literal["user", "decision"] = group_by or ("user" if format_ == "dataset" else "decision")
+    groups: Literal["user", "decision"] = group_by or ("user" if format_ == "folder" else "decision")
     with tempfile.TemporaryDirectory(prefix="rec-") as folder:
-        if format_ != "dataset":
+        if format_ != "folder":
             tell("reading the log")
             ingest(log, format_, Path(folder) / "log")
-        dataset = Dataset.open(log if format_ == "dataset" else Path(folder) / "log")
-        judged = feedback_of(dataset, target, reward, groups, greedy=greedy, home=home)
+        known = None if users is None else Dataset.open(users)
+        decisions = DecisionLog.open(log if format_ == "folder" else Path(folder) / "log", home=home, users=known)
+        judged = feedback_of(decisions, target, reward, groups, greedy=greedy)
     bounds = _intervals(judged, names or (), interval, confidence, seed)
     figures = _figures(judged)
     if report is not None:
@@ -96,6 +106,7 @@ class Judged:
     unit: what the reward is of, ``item`` or ``slate``.
     logged: the log's own mean reward.
     left_out: decisions by why they are not judged.
+    warnings: of the log, whatever the estimator.
     """
 
     feedback: BanditFeedback | SlateFeedback
@@ -103,48 +114,44 @@ class Judged:
     unit: str
     logged: float
     left_out: Mapping[str, int]
+    warnings: tuple[EstimateWarning, ...] = ()
 
 
 def feedback_of(
-    dataset: Dataset,
-    target: str,
-    reward: str | None,
-    groups: Literal["user", "decision"],
-    *,
-    greedy: bool = False,
-    home: Path | None = None,
+    log: DecisionLog, target: str, reward: str | None, groups: Literal["user", "decision"], *, greedy: bool = False
 ) -> Judged:
     """The log beside the target that was named.
 
     Raises:
         InputError: a target that is none, or a log that does not tell what it would have done.
     """
+    from rec_platform.evaluation.off_policy.logs.reproduction import reproduce
     from rec_platform.evaluation.off_policy.logs.shown_items import ShownItems
-    from rec_platform.evaluation.off_policy.logs.shown_slates import ShownSlates, steps_of_slates
+    from rec_platform.evaluation.off_policy.logs.shown_slates import ShownSlates, whole_slates
     from rec_platform.evaluation.off_policy.logs.target_table import read_target, uniform
 
     table = Path(target).suffix == ".csv"
     if table and not Path(target).is_file():
         raise InputError("--target", f"there is no file {target}", "give a CSV of item_id, position, probability")
-    if table or (target == UNIFORM and not steps_of_slates(dataset)):
-        shown = ShownItems.read(dataset, reward, groups=groups)
+    if table or (target == UNIFORM and not whole_slates(log)):
+        shown = ShownItems.read(log, reward, groups=groups)
         positions = int(shown.positions.max(initial=0)) + 1
         probabilities = uniform(len(shown.item_ids), positions)
         if table:
             probabilities = read_target(Path(target), shown.item_ids, positions)
         items = shown.feedback(probabilities)
         return Judged(items, items.weights, "item", float(shown.rewards.mean()), shown.left_out)
-    slates = ShownSlates.read(dataset, reward)
-    steps = slates.uniform() if target == UNIFORM else _steps_of_model(slates, target, home, greedy=greedy)
+    slates = ShownSlates.read(log, reward)
+    steps = slates.uniform() if target == UNIFORM else _steps_of_model(slates, target, greedy=greedy)
     whole = slates.feedback(steps)
-    return Judged(whole, whole.joint_weights, "slate", float(slates.rewards.sum(axis=1).mean()), slates.left_out)
+    logged = float(slates.rewards.sum(axis=1).mean())
+    return Judged(whole, whole.joint_weights, "slate", logged, slates.left_out, reproduce(log).warnings)
 
 
-def _steps_of_model(slates: ShownSlates, target: str, home: Path | None, *, greedy: bool) -> Float64:
-    from rec_platform.registry.home import platform_home
-    from rec_platform.registry.registry import ModelRegistry, parse_reference
+def _steps_of_model(slates: ShownSlates, target: str, *, greedy: bool) -> Float64:
+    from rec_platform.registry.registry import parse_reference
 
-    bundle = ModelRegistry(platform_home(home)).get(*parse_reference(target)).load()
+    bundle = slates.log.registry.get(*parse_reference(target)).load()
     tell(f"{len(slates):,} slates: what {target} would have done")
     return slates.of_model(bundle, bundle.greedy_policy if greedy else bundle.policy)
 
@@ -155,7 +162,9 @@ def _intervals(
     from rec_platform.evaluation.off_policy.by_name import estimates
     from rec_platform.evaluation.off_policy.intervals import bootstrap_intervals, interval
 
-    found = estimates(judged.feedback, names, seed=seed)
+    found = {
+        name: one.with_warnings(*judged.warnings) for name, one in estimates(judged.feedback, names, seed=seed).items()
+    }
     if method == "student_t":
         return {name: interval(one, method, confidence) for name, one in found.items()}
     drawn = bootstrap_intervals(list(found.values()), method, confidence, seed=seed)

@@ -41,4 +41,5 @@ class GateSettings(BaseModel):
         "support_gap",
         "weights_do_not_average_one",
         "propensities_too_small",
+        "propensities_not_reproduced",
     )

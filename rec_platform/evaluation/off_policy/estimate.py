@@ -36,6 +36,7 @@ CODES = {
     "weights_do_not_average_one": "the mean importance weight is more than 4 standard errors from 1",
     "propensities_too_small": "the mean of 1/p is above the number of actions on offer",
     "support_not_full": "the mean of 1/p is below the number of actions on offer",
+    "propensities_not_reproduced": "the model that made the log gives other propensities for what was logged",
     "propensity_floor": "many propensities equal one very small number",
     "shrinkage_bias": "shrinking the weights costs a bias that counts beside the standard error",
     "tuned_on_the_log": "a parameter was chosen on the same log: intervals are too narrow",

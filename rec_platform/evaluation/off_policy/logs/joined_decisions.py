@@ -1,4 +1,4 @@
-"""The decisions of a dataset of which is known what came of them, flat: one row an item shown."""
+"""The decisions of a log of which is known what came of them, flat: one row an item shown."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rec_platform.data.dataset import Dataset
 from rec_platform.data.histories import catalog_indices
 from rec_platform.errors import InputError
 from rec_platform.evaluation.off_policy.estimate import Int64
+from rec_platform.evaluation.off_policy.logs.decision_log import DecisionLog
 from rec_platform.types import Bool, Float64
+
+DETERMINISTIC = "deterministic"
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class JoinedDecisions:
     """D decisions, S items shown by all of them, known or not.
 
     Attributes:
-        table: all of the dataset's.
+        table: all of the log's.
         joined: bool [D] whether it is known what came of them.
         kinds: of the propensities of joined ones, sorted.
         sizes: int64 [D] items shown.
@@ -28,7 +30,8 @@ class JoinedDecisions:
         slot: int64 [S] from 0.
         items: int64 [S] catalogue indices, -1 = unknown.
         propensities: float64 [S], NaN where unknown.
-        available: int64 [D] how many items could be shown: the candidates, or where none were logged the catalogue.
+        available: int64 [D] how many items could be shown, as it was logged; else the candidates, or where none were
+            logged the catalogue.
         users: int64 [D] a number for each user.
     """
 
@@ -44,21 +47,18 @@ class JoinedDecisions:
     users: Int64
 
     @staticmethod
-    def of(dataset: Dataset) -> JoinedDecisions:
+    def of(log: DecisionLog) -> JoinedDecisions:
         """Raises:
-        InputError: there are no decisions, or none is joined.
+        InputError: none is joined.
         """
-        table = dataset.decisions
-        if table is None or not len(table):
-            raise InputError("--log", "it has no decisions", "give a log that says what was shown, with propensities")
+        table = log.table
         joined = table["chosen"].is_valid().to_numpy(zero_copy_only=False)
         if not joined.any():
             raise InputError("--log", "of none of its decisions is known what came of it", "join it with its events")
-        catalog, slates = dataset.catalog(), table["slate"].combine_chunks()
+        slates = table["slate"].combine_chunks()
         sizes = pc.fill_null(pc.list_value_length(slates), 0).to_numpy(zero_copy_only=False).astype(np.int64)
         owner = np.repeat(np.arange(len(table)), sizes)
         logged = pc.list_flatten(table["propensities"].combine_chunks()).to_numpy(zero_copy_only=False)
-        eligible = pc.fill_null(pc.list_value_length(table["candidates"].combine_chunks()), len(catalog))
         users = table["user_id"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
         return JoinedDecisions(
             table=table,
@@ -67,8 +67,29 @@ class JoinedDecisions:
             sizes=sizes,
             owner=owner,
             slot=np.arange(len(owner)) - np.repeat(np.cumsum(sizes) - sizes, sizes),
-            items=catalog_indices(pc.list_flatten(slates), catalog).astype(np.int64),
+            items=catalog_indices(pc.list_flatten(slates), log.catalog).astype(np.int64),
             propensities=logged.astype(np.float64),
-            available=eligible.to_numpy(zero_copy_only=False).astype(np.int64),
+            available=_available(table, len(log.item_ids)),
             users=users.astype(np.int64),
         )
+
+    def with_chance(self) -> tuple[str, Bool]:
+        """The kind of the propensities, and bool [D]: joined decisions of that kind.
+
+        Decisions made without chance are left out where others are not: no weight makes up for what they never show.
+
+        Raises:
+            InputError: propensities of several kinds.
+        """
+        kinds = [kind for kind in self.kinds if kind != DETERMINISTIC] or [DETERMINISTIC]
+        if len(kinds) > 1:
+            raise InputError("--log", f"propensities of {', '.join(kinds)}", "evaluate one kind after the other")
+        same = pc.equal(self.table["propensity_kind"], kinds[0]).to_numpy(zero_copy_only=False)
+        return kinds[0], np.asarray(self.joined & same.astype(np.bool_))
+
+
+def _available(table: pa.Table, items: int) -> Int64:
+    counted = pc.cast(pc.list_value_length(table["candidates"].combine_chunks()), pa.int64())
+    if "num_candidates" in table.column_names:
+        counted = pc.coalesce(table["num_candidates"].combine_chunks().cast(pa.int64()), counted)
+    return np.asarray(pc.fill_null(counted, items).to_numpy(zero_copy_only=False).astype(np.int64))

@@ -1,4 +1,4 @@
-"""From a dataset's decisions to what estimators of single choices take: one row an item shown.
+"""From logged decisions to what estimators of single choices take: one row an item shown.
 
 Rows of one decision hang together, and so do those of one user: the user is the group that is resampled, unless the log
 knows none. Propensities must be those of the item in its slot (``slot_marginal``), or decisions must show one item,
@@ -15,10 +15,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rec_platform.data.dataset import Dataset
+from rec_platform.data.join.outcomes import SPEC_CHANNEL
 from rec_platform.errors import InputError, did_you_mean
 from rec_platform.evaluation.off_policy.bandit_feedback import BanditFeedback
 from rec_platform.evaluation.off_policy.estimate import Int64
+from rec_platform.evaluation.off_policy.logs.decision_log import DecisionLog
 from rec_platform.evaluation.off_policy.logs.joined_decisions import JoinedDecisions
 from rec_platform.types import Float64, PropensityKind
 
@@ -54,41 +55,42 @@ class ShownItems:
 
     @staticmethod
     def read(
-        dataset: Dataset, reward: str | None = None, *, groups: Literal["user", "decision"] = "user"
+        decisions: DecisionLog, reward: str | None = None, *, groups: Literal["user", "decision"] = "user"
     ) -> ShownItems:
-        """The decisions of ``dataset`` of which is known what came of them.
+        """The decisions of which is known what came of them.
 
         Args:
-            reward: a logged channel, slot by slot; None takes the one that there is, or that of what was consumed.
+            reward: a logged channel, slot by slot; None takes the reward by the spec of joined rows, else the one that
+                there is, else that of what was consumed.
             groups: what hangs together.
 
         Raises:
-            InputError: no decisions, none joined, propensities of several kinds or of whole slates, an unknown channel.
+            InputError: none joined, propensities of several kinds or of whole slates, an unknown channel.
         """
-        log = JoinedDecisions.of(dataset)
+        log = JoinedDecisions.of(decisions)
         table, sizes, owner = log.table, log.sizes, log.owner
-        if len(log.kinds) > 1:
-            raise InputError("--log", f"propensities of {', '.join(log.kinds)}", "evaluate one kind after the other")
-        if log.kinds[0] == "plackett_luce_step" and sizes[log.joined].max(initial=0) > 1:
+        kind, drawn = log.with_chance()
+        if kind == "plackett_luce_step" and sizes[drawn].max(initial=0) > 1:
             problem = "propensities are steps of whole slates, not of an item in its slot"
             raise InputError("--log", problem, "single items are evaluated here; log slates of one, or slot marginals")
         rewards = slot_rewards(table, owner, log.slot, reward)
-        joined, known = log.joined[owner], np.isfinite(log.propensities)
+        joined, known = drawn[owner], np.isfinite(log.propensities)
         kept = joined & (log.items >= 0) & known
         named = pc.map_lookup(table["context"].combine_chunks(), pa.scalar(POSITION), "first")
         position = pc.fill_null(named, 0).to_numpy(zero_copy_only=False).astype(np.int64)
         single = (sizes[owner] == 1) & (position[owner] >= 1)
         return ShownItems(
-            item_ids=dataset.catalog().item_ids,
+            item_ids=decisions.item_ids,
             items=log.items[kept],
             positions=np.where(single, position[owner] - 1, log.slot)[kept],
             rewards=rewards[kept],
             behaviour=log.propensities[kept],
-            kind=cast(PropensityKind, log.kinds[0]),
+            kind=cast(PropensityKind, kind),
             available=log.available[owner][kept],
             groups=(log.users[owner] if groups == "user" else owner)[kept],
             left_out={
                 "not_joined": int((~log.joined).sum()),
+                "made_without_chance": int((log.joined & ~drawn).sum()),
                 "item_not_in_the_catalogue": len(np.unique(owner[joined & (log.items < 0)])),
                 "no_propensity": len(np.unique(owner[joined & ~known])),
             },
@@ -134,6 +136,8 @@ def slot_rewards(table: pa.Table, owner: Int64, slot: Int64, channel: str | None
     names = sorted(set(rewards.keys.to_pylist()))
     if channel is not None and channel not in names and channel != "consume":
         raise InputError("--reward", f"the log has no channel '{channel}'", did_you_mean(channel, (*names, "consume")))
+    if channel is None and SPEC_CHANNEL in names:
+        channel = SPEC_CHANNEL
     chosen = pc.fill_null(table["chosen"], -1).to_numpy(zero_copy_only=False)
     if channel == "consume" or (channel is None and len(names) != 1):
         return (slot == chosen[owner]).astype(np.float64)

@@ -19,11 +19,12 @@ from rec_platform.data.manifest import Source
 from rec_platform.data.schema import DECISIONS, INTERACTIONS, ITEMS, USERS
 from rec_platform.data.writer import write_dataset
 from rec_platform.errors import InputError
+from rec_platform.evaluation.off_policy.logs.decision_log import DecisionLog
 from rec_platform.evaluation.off_policy.logs.shown_slates import ShownSlates
 from rec_platform.policies.policy import Policy, Sampler, Scorer
 from rec_platform.policies.samplers import Greedy, PlackettLuce
 from rec_platform.policies.scorers import ItemToItemScorer, StaticScorer
-from rec_platform.registry import ModelRegistry, ObservationContract, write_bundle
+from rec_platform.registry import Bundle, ModelRegistry, ObservationContract, write_bundle
 from rec_platform.types import Observation
 
 ITEMS_, K, SECOND = 5, 2, 1_000_000
@@ -149,7 +150,7 @@ def test_requests_are_rebuilt_as_they_were(tmp_path: Path) -> None:
     names = ("session_slates", "session_response_rate", "weekday", "mood")
     registered(tmp_path, "m", StaticScorer(TARGET.astype(np.float32)), PlackettLuce(), context_names=names)
     bundle = ModelRegistry(tmp_path).get("m").load()
-    slates, recorder = ShownSlates.read(dataset), Recorder()
+    slates, recorder = ShownSlates.read(DecisionLog.of_dataset(dataset)), Recorder()
     slates.of_model(bundle, Policy("m", recorder, PlackettLuce()))
     shown = Observation.concatenate(recorder.shown)
     first, second = slice(0, None, 2), slice(1, None, 2)
@@ -170,7 +171,7 @@ def test_what_was_served_goes_before_what_can_be_rebuilt(tmp_path: Path) -> None
     served = {"history": ["c", "a"], "history_feedback": [1.0, -1.0], "context": [("mood", 0.5)]}
     dataset = logged(tmp_path / "log", BEHAVIOUR, 40, **served)
     registered(tmp_path, "m", StaticScorer(TARGET.astype(np.float32)), PlackettLuce(), context_names=("mood",))
-    recorder, slates = Recorder(), ShownSlates.read(dataset)
+    recorder, slates = Recorder(), ShownSlates.read(DecisionLog.of_dataset(dataset))
     slates.of_model(ModelRegistry(tmp_path).get("m").load(), Policy("m", recorder, PlackettLuce()))
     shown = Observation.concatenate(recorder.shown)
     assert (shown.history == [-1, 2, 0]).all()
@@ -183,7 +184,7 @@ def test_without_candidates_what_was_met_is_not_available(tmp_path: Path) -> Non
     matrix = np.zeros((ITEMS_, ITEMS_), np.float32)
     scorer = ItemToItemScorer(matrix, np.zeros(ITEMS_, np.float32), 1, 1.0, False)
     registered(tmp_path, "m", scorer, PlackettLuce())
-    slates = ShownSlates.read(dataset)
+    slates = ShownSlates.read(DecisionLog.of_dataset(dataset))
     steps = slates.of_model(ModelRegistry(tmp_path).get("m").load(), ModelRegistry(tmp_path).get("m").load().policy)
     assert steps[0] == pytest.approx([1 / 5, 1 / 4])  # nothing was met yet
     assert (steps[1::2, 0] >= 1 / 5 - 1e-9).all()
@@ -207,17 +208,27 @@ def test_logs_that_do_not_do(capsys: pytest.CaptureFixture[str], tmp_path: Path)
     assert "no estimator of whole slates" in " ".join(capsys.readouterr().err.split())
 
 
-def test_items_that_the_model_does_not_know(tmp_path: Path) -> None:
-    dataset = logged(tmp_path / "log", BEHAVIOUR, 40)
-    catalog = Catalog(NAMES[:3], NAMES[:3], np.zeros((3, 0), np.float32), (), np.ones(3, np.float32))
-    ModelRegistry(tmp_path).register(
-        "small",
+def small_model(home: Path, name: str, known: tuple[str, ...]) -> Bundle:
+    catalog = Catalog(known, known, np.zeros((3, 0), np.float32), (), np.ones(3, np.float32))
+    ModelRegistry(home).register(
+        name,
         lambda folder: write_bundle(
-            folder, policy=Policy("small", StaticScorer(np.zeros(3, np.float32)), PlackettLuce()),
+            folder, policy=Policy(name, StaticScorer(np.zeros(3, np.float32)), PlackettLuce()),
             greedy_sampler=Greedy(), catalog=catalog, feedback=FeedbackRule(),
             observation=ObservationContract(history_length=0, slate_size=K, full_catalogue=True),
         ),
     )  # fmt: skip
-    bundle = ModelRegistry(tmp_path).get("small", 1).load()
-    with pytest.raises(InputError, match="is not in the catalogue of small"):
-        ShownSlates.read(dataset).of_model(bundle, bundle.policy)
+    return ModelRegistry(home).get(name, 1).load()
+
+
+def test_items_that_the_model_does_not_know(tmp_path: Path) -> None:
+    """It would never show them; a model that knows few of those shown is one of something else."""
+    slates = ShownSlates.read(DecisionLog.of_dataset(logged(tmp_path / "log", BEHAVIOUR, 40)))
+    small, stranger = small_model(tmp_path, "small", NAMES[:3]), small_model(tmp_path, "stranger", ("a", "y", "z"))
+    steps = slates.of_model(small, small.policy)
+    possible = (slates.items < 3).all(axis=1)
+    assert 0 < possible.sum() < 40
+    assert steps[possible] == pytest.approx(np.broadcast_to([1 / 3, 1 / 2], (possible.sum(), K)))
+    assert (steps[~possible] == 0).all()
+    with pytest.raises(InputError, match="is not in the catalogue of stranger"):
+        slates.of_model(stranger, stranger.policy)
