@@ -145,7 +145,9 @@ def feedback_of(
     steps = slates.uniform() if target == UNIFORM else _steps_of_model(slates, target, greedy=greedy)
     whole = slates.feedback(steps)
     logged = float(slates.rewards.sum(axis=1).mean())
-    return Judged(whole, whole.joint_weights, "slate", logged, slates.left_out, reproduce(log).warnings)
+    return Judged(
+        whole, whole.joint_weights, "slate", logged, slates.left_out, (*slates.warnings, *reproduce(log).warnings)
+    )
 
 
 def _steps_of_model(slates: ShownSlates, target: str, *, greedy: bool) -> Float64:

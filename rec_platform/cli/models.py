@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from rec_platform.cli.promote import decisions, promote
 from rec_platform.registry.aliases import AliasMove
 from rec_platform.registry.registry import CHAMPION, ModelRegistry, ModelVersion, parse_reference
 
@@ -57,18 +58,8 @@ def show(model: Model, home: Home = None, as_json: Json = False) -> None:
     print(json.dumps(values)) if as_json else Console().print_json(data=values)
 
 
-@app.command()
-def promote(
-    name: str,
-    version: str = typer.Argument(help="A version number, or an alias."),
-    alias: Alias = CHAMPION,
-    reason: Reason = "",
-    actor: Actor = None,
-    home: Home = None,
-    as_json: Json = False,
-) -> None:
-    """Point an alias at a version; running services follow within seconds."""
-    _report(name, ModelRegistry(home).promote(name, version, alias, actor=actor, reason=reason), as_json)
+app.command("promote")(promote)
+app.command("decisions")(decisions)
 
 
 @app.command()
@@ -91,10 +82,10 @@ def history(name: str, home: Home = None, as_json: Json = False) -> None:
     if as_json:
         print(json.dumps({"name": name, "history": [asdict(move) for move in moves]}))
         return
-    table = Table("when", "alias", "from", "to", "how", "who", "why")
+    table = Table("when", "alias", "from", "to", "how", "who", "why", "decision")
     for move in moves:
         before = "-" if move.previous is None else str(move.previous)
-        table.add_row(move.at, move.alias, before, str(move.version), move.action, move.actor, move.reason)
+        table.add_row(move.at, move.alias, before, str(move.version), move.action, move.actor, move.reason, move.record)
     Console().print(table)
 
 

@@ -1,12 +1,13 @@
 """Which version an alias such as ``champion`` points at, as the fold over an append-only file.
 
-One JSON line a move. A line counts once its newline is on disk, so a writer killed half-way has moved nothing.
+One JSON line a move (`registry.lines`).
 """
 
 from __future__ import annotations
 
+import getpass
 import json
-import os
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -14,7 +15,9 @@ from pathlib import Path
 from typing import Literal
 
 from rec_platform.errors import InputError
-from rec_platform.registry.files import sync_folder
+from rec_platform.registry.lines import append_line, whole_lines
+
+_ALIAS = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class AliasMove:
         actor: who moved it.
         reason: why.
         at: when, RFC 3339 in UTC.
+        record: id of the promotion record that it rests on (`registry.records`); "" where nothing was asked.
     """
 
     action: Literal["promote", "rollback"]
@@ -38,6 +42,7 @@ class AliasMove:
     actor: str
     reason: str
     at: str
+    record: str = ""
 
     @staticmethod
     def now() -> str:
@@ -50,13 +55,8 @@ def read_moves(path: Path) -> list[AliasMove]:
     Raises:
         InputError: a whole line is not a move.
     """
-    try:
-        text = path.read_bytes()
-    except FileNotFoundError:
-        return []
-    lines = text.split(b"\n")[:-1]  # what follows the last newline was never acknowledged
     moves = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(whole_lines(path), start=1):
         try:
             moves.append(AliasMove(**json.loads(line)))
         except (ValueError, TypeError) as error:
@@ -65,18 +65,8 @@ def read_moves(path: Path) -> list[AliasMove]:
 
 
 def append_move(path: Path, move: AliasMove) -> None:
-    """Add a move durably. The caller holds the registry's lock; a torn last line is cut off first."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    with os.fdopen(descriptor, "r+b") as file:
-        content = file.read()
-        whole = content.rfind(b"\n") + 1
-        if whole != len(content):
-            file.truncate(whole)
-        file.seek(whole)
-        file.write(json.dumps(asdict(move), ensure_ascii=False).encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    sync_folder(path.parent)
+    """Add a move durably; see `append_line`."""
+    append_line(path, asdict(move))
 
 
 def trails(moves: Iterable[AliasMove]) -> dict[str, list[int]]:
@@ -92,3 +82,17 @@ def trails(moves: Iterable[AliasMove]) -> dict[str, list[int]]:
         elif not trail or trail[-1] != move.version:
             trail.append(move.version)
     return result
+
+
+def check_alias(alias: str) -> None:
+    """Raise `InputError` for what is not the name of an alias."""
+    if not _ALIAS.fullmatch(alias):
+        raise InputError("alias", f"'{alias}' is not an alias", "use a lower-case letter, then letters, digits, _ -")
+
+
+def whoami() -> str:
+    """The user who runs this program."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"

@@ -3,13 +3,13 @@
 models/NAME/1/…             a bundle, never changed
 models/NAME/2/…
 models/NAME/aliases.jsonl   every move of every alias (`rec_platform.registry.aliases`)
+models/NAME/promotions.jsonl    every question whether to promote, and its answer (`rec_platform.registry.records`)
 models/NAME/.lock           held while a number is given out or an alias moves
 """
 
 from __future__ import annotations
 
 import fcntl
-import getpass
 import os
 import re
 import shutil
@@ -19,16 +19,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rec_platform.errors import InputError, did_you_mean
-from rec_platform.registry.aliases import AliasMove, append_move, read_moves, trails
+from rec_platform.registry.aliases import AliasMove, append_move, check_alias, read_moves, trails, whoami
 from rec_platform.registry.bundle import Bundle, read_bundle, verify_bundle
 from rec_platform.registry.files import folder_beside, sync_files, sync_folder
 from rec_platform.registry.home import platform_home
 from rec_platform.registry.manifest import MANIFEST_NAME, BundleManifest
+from rec_platform.registry.records import PromotionRecord, append_record, read_records
 
 CHAMPION = "champion"
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}", re.ASCII)
-_ALIAS = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,9 @@ class ModelRegistry:
             known = self.aliases(name)
             if alias not in known:
                 hint = (
-                    did_you_mean(alias, known) if known else f"promote one: rec-platform models promote {name} VERSION"
+                    did_you_mean(alias, known)
+                    if known
+                    else f"promote one: rec-platform models promote {name} --candidate VERSION"
                 )
                 raise InputError("alias", f"model '{name}' has no alias '{alias}'", hint)
             number = known[alias]
@@ -135,24 +137,59 @@ class ModelRegistry:
         return ModelVersion(name, number, alias, self.folder / name / str(number))
 
     def promote(
-        self, name: str, version: int | str, alias: str = CHAMPION, *, actor: str | None = None, reason: str = ""
+        self,
+        name: str,
+        version: int | str,
+        alias: str = CHAMPION,
+        *,
+        actor: str | None = None,
+        reason: str = "",
+        record: str = "",
     ) -> AliasMove:
         """Point an alias at a version, durably. Promoting what it points at already is recorded and changes nothing.
+
+        Nothing is asked: see `decided` for what a gate says.
 
         Raises:
             InputError: no such model or version, or not the name of an alias.
         """
-        if not _ALIAS.fullmatch(alias):
-            raise InputError(
-                "alias", f"'{alias}' is not an alias", "use a lower-case letter, then letters, digits, _ -"
-            )
+        check_alias(alias)
         target = self.get(name, version).version
         home = self._model_folder(name)
         with self._locked(home):
-            current = self.aliases(name).get(alias)
-            move = AliasMove("promote", alias, target, current, actor or _whoami(), reason, AliasMove.now())
-            append_move(home / "aliases.jsonl", move)
+            return self._promote(name, alias, target, actor or whoami(), reason, record)
+
+    def _promote(self, name: str, alias: str, target: int, actor: str, reason: str, record: str) -> AliasMove:
+        current = self.aliases(name).get(alias)
+        move = AliasMove("promote", alias, target, current, actor, reason, AliasMove.now(), record)
+        append_move(self._model_folder(name) / "aliases.jsonl", move)
         return move
+
+    def decided(self, name: str, record: PromotionRecord) -> tuple[PromotionRecord, AliasMove | None]:
+        """Keep what was decided about a candidate, and move the alias if that was to promote it.
+
+        Raises:
+            InputError: no such model or version, or the alias does not point any more at what the candidate was
+                compared with. Nothing is kept then.
+        """
+        check_alias(record.alias)
+        self.get(name, record.candidate)
+        home = self._model_folder(name)
+        with self._locked(home):
+            current = self.aliases(name).get(record.alias)
+            if current != record.previous:
+                problem = f"'{record.alias}' moved meanwhile, from {record.previous} to {current}"
+                raise InputError("alias", problem, "ask again, so that the candidate is compared with that one")
+            kept = append_record(home / "promotions.jsonl", record)
+            if not kept.promoted:
+                return kept, None
+            move = self._promote(name, kept.alias, kept.candidate, kept.actor, kept.reason, kept.id)
+        return kept, move
+
+    def records(self, name: str) -> list[PromotionRecord]:
+        """Every decision about a candidate of a model, oldest first."""
+        self._known(name)
+        return read_records(self.folder / name / "promotions.jsonl")
 
     def rollback(self, name: str, alias: str = CHAMPION, *, actor: str | None = None, reason: str = "") -> AliasMove:
         """Point an alias at the distinct version it pointed at before; a second rollback goes back one more.
@@ -167,7 +204,7 @@ class ModelRegistry:
             if len(trail) < 2:
                 where = f"'{alias}' of '{name}' has pointed at {'one version' if trail else 'no version'} only"
                 raise InputError("alias", where, "there is nothing to roll back to; promote a version instead")
-            move = AliasMove("rollback", alias, trail[-2], trail[-1], actor or _whoami(), reason, AliasMove.now())
+            move = AliasMove("rollback", alias, trail[-2], trail[-1], actor or whoami(), reason, AliasMove.now())
             append_move(home / "aliases.jsonl", move)
         return move
 
@@ -216,10 +253,3 @@ def parse_reference(text: str) -> tuple[str, str]:
 
 def _listed(numbers: list[int]) -> str:
     return ", ".join(map(str, numbers[-10:])) if len(numbers) <= 10 else f"{numbers[0]} to {numbers[-1]}"
-
-
-def _whoami() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"

@@ -44,18 +44,19 @@ def call(home: Path, *arguments: str) -> dict:
 
 
 def test_json(home: Path) -> None:
-    assert call(home, "promote", "ranker", "1", "--reason", "first")["version"] == 1
-    assert call(home, "promote", "ranker", "2")["previous"] == 1
+    assert call(home, "promote", "ranker", "--candidate", "1", "--reason", "first")["move"]["version"] == 1
+    forced = call(home, "promote", "ranker", "--candidate", "2", "--force", "--reason", "second")
+    assert forced["previous"] == 1
     listed = call(home, "list")["models"]
     assert [(row["version"], row["aliases"]) for row in listed] == [(1, []), (2, ["champion"])]
     assert call(home, "rollback", "ranker", "--reason", "worse")["version"] == 1
-    assert [move["reason"] for move in call(home, "history", "ranker")["history"]] == ["first", "", "worse"]
+    assert [move["reason"] for move in call(home, "history", "ranker")["history"]] == ["first", "second", "worse"]
     shown = call(home, "show", "ranker")
     assert (shown["version"], shown["policy"]["name"], shown["aliases"]) == (1, "popular", ["champion"])
 
 
 def test_for_people(home: Path) -> None:
-    for arguments in (["list"], ["promote", "ranker", "1"], ["history", "ranker"], ["show", "ranker@1"]):
+    for arguments in (["list"], ["promote", "ranker", "--candidate", "1"], ["history", "ranker"], ["show", "ranker@1"]):
         result = CliRunner().invoke(app, [*arguments, "--home", str(home)], catch_exceptions=False)
         assert result.exit_code == 0
         assert "ranker" in result.stdout or "champion" in result.stdout

@@ -46,7 +46,7 @@ class Verdict(BaseModel):
 def decide(evidence: Evidence, settings: GateSettings) -> Verdict:
     """Whether the candidate may take over.
 
-    A first version, without a champion to be compared with, must be estimable and break no warning, no more.
+    A first version, with nothing to be compared with, may unless a log speaks against it.
     """
     checks = tuple(_checks(evidence, settings))
     return Verdict(promote=all(check.passed is not False for check in checks), checks=checks)
@@ -69,13 +69,17 @@ def _checks(evidence: Evidence, settings: GateSettings) -> Iterator[Check]:
         statement=_told("value", evidence.value, f"the lower bound must be above {settings.least_gain:g}"),
     )
     for name, compared in evidence.guardrails.items():
-        allowed = settings.guardrails.get(name, 0.0)
-        yield _no_harm(f"guardrail {name}", compared, allowed)
+        if compared is None:
+            statement = f"guardrail {name}: nothing can be said of it on this log."
+            yield Check(name=f"guardrail {name}", passed=False, statement=statement)
+        else:
+            yield _no_harm(f"guardrail {name}", compared, settings.guardrails.get(name, 0.0))
     for name in sorted(set(settings.guardrails) - set(evidence.guardrails)):
         yield Check(name=f"guardrail {name}", passed=False, statement=f"guardrail {name}: the log has no such reward.")
     for name, compared in evidence.segments.items():
-        if compared.decisions < settings.segment_decisions:
-            statement = f"{name}: {compared.decisions} decisions are too few to judge."
+        if compared is None or compared.decisions < settings.segment_decisions:
+            count = "these" if compared is None else f"{compared.decisions:,}"
+            statement = f"{name}: {count} decisions are too few to judge."
             yield Check(name=f"segment {name}", passed=None, statement=statement)
         else:
             yield _no_harm(f"segment {name}", compared, settings.segment_loss)

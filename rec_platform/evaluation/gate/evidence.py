@@ -41,8 +41,9 @@ class Evidence(_Strict):
         value: of the reward; None where nothing could be estimated.
         effective_sample_size: of the candidate's importance weights.
         warnings: codes of the estimate's warnings, with their sentences.
-        guardrails: other rewards, by name.
-        segments: the value in each group of users, by name.
+        guardrails: other rewards, by name; None where nothing can be said of one.
+        segments: the value in each group of decisions, by name; None where nothing can be said there. Their intervals
+            hold all at once.
         simulation: session return with simulated users; None where neither bundle has one, or they differ in users.
     """
 
@@ -54,6 +55,6 @@ class Evidence(_Strict):
     value: Compared | None = None
     effective_sample_size: float | None = None
     warnings: dict[str, str] = Field(default_factory=dict)
-    guardrails: dict[str, Compared] = Field(default_factory=dict)
-    segments: dict[str, Compared] = Field(default_factory=dict)
+    guardrails: dict[str, Compared | None] = Field(default_factory=dict)
+    segments: dict[str, Compared | None] = Field(default_factory=dict)
     simulation: Compared | None = None

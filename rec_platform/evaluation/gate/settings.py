@@ -15,9 +15,11 @@ class GateSettings(BaseModel):
         is not proven better, but proven not to lose more (non-inferiority).
     effective_sample_size: the least, of the candidate's importance weights.
     decisions: the fewest to judge by.
-    guardrails: by reward channel, how much may be lost: a check fails where the upper bound of the difference lies
-        below minus this. Channels that are not named may lose nothing.
-    segment_loss: how much any group of users may lose, likewise.
+    estimator: of whole slates. ``snips`` assumes nothing of how slots act on one another; ``rsnips`` (a slot's reward
+        depends on no later slot) needs far fewer decisions for long slates; ``ips``, ``rips`` the same, not normalised.
+    guardrails: by reward channel, how much of it may be lost: a check fails where the upper bound of the difference
+        lies below minus this. With ``-`` before the name (``-skip``), less of it is better.
+    segment_loss: how much any group of decisions may lose, likewise.
     segment_decisions: groups with fewer decisions are not judged.
     simulator: ``agree`` fails where simulated users surely prefer the champion; ``require`` also where nothing is
         known; ``ignore`` looks away.
@@ -30,6 +32,7 @@ class GateSettings(BaseModel):
     least_gain: float = 0.0
     effective_sample_size: float = Field(default=200.0, ge=0)
     decisions: int = Field(default=1_000, ge=1)
+    estimator: Literal["ips", "snips", "rips", "rsnips"] = "snips"
     guardrails: dict[str, float] = Field(default_factory=dict)
     segment_loss: float = Field(default=0.0, ge=0)
     segment_decisions: int = Field(default=500, ge=1)

@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 
 from rec_platform.data.join.outcomes import SPEC_CHANNEL
 from rec_platform.errors import InputError
-from rec_platform.evaluation.off_policy.estimate import Int64
+from rec_platform.evaluation.off_policy.diagnostics import inverse_propensity_warnings, propensity_floor_warnings
+from rec_platform.evaluation.off_policy.estimate import EstimateWarning, Int64
 from rec_platform.evaluation.off_policy.logs.decision_log import DecisionLog
 from rec_platform.evaluation.off_policy.logs.joined_decisions import DETERMINISTIC, JoinedDecisions
 from rec_platform.evaluation.off_policy.logs.requests import LoggedRequests
@@ -19,7 +20,7 @@ from rec_platform.evaluation.off_policy.logs.shown_items import slot_rewards
 from rec_platform.evaluation.off_policy.slate_feedback import SlateFeedback
 from rec_platform.policies.policy import Policy
 from rec_platform.registry.bundle import Bundle
-from rec_platform.types import Float64, PropensityKind
+from rec_platform.types import Bool, Float64, PropensityKind
 
 STEP: PropensityKind = "plackett_luce_step"
 CHUNK = 512
@@ -106,6 +107,15 @@ class ShownSlates:
     def __len__(self) -> int:
         return len(self.items)
 
+    @property
+    def warnings(self) -> tuple[EstimateWarning, ...]:
+        """Of the propensities that were logged, whatever they are compared with."""
+        left = self.available[:, None] - np.arange(self.items.shape[1])
+        return (
+            *inverse_propensity_warnings(self.behaviour.ravel(), left.ravel()),
+            *propensity_floor_warnings(self.behaviour.ravel()),
+        )
+
     def uniform(self) -> Float64:
         """Steps float64 [n, k] of slates drawn uniformly from what could be shown."""
         left = self.available[:, None] - np.arange(self.items.shape[1])
@@ -135,16 +145,28 @@ class ShownSlates:
             steps[rows] = policy.propensity(*requests.observation(rows))
         return steps
 
-    def feedback(self, target: Float64) -> SlateFeedback:
-        """What estimators take, of a target whose steps [n, k] are known."""
+    def feedback(self, target: Float64, *, rewards: Float64 | None = None, rows: Bool | None = None) -> SlateFeedback:
+        """What estimators take, of a target whose steps [n, k] are known.
+
+        Args:
+            rewards: float64 [n, k] instead of those read.
+            rows: bool [n] of the slates that are taken; all if None.
+        """
+        kept = np.ones(len(self), dtype=np.bool_) if rows is None else rows
         return SlateFeedback(
-            items=self.items,
-            rewards=self.rewards,
-            behaviour_steps=self.behaviour,
-            target_steps=target,
-            groups=self.groups,
+            items=self.items[kept],
+            rewards=(self.rewards if rewards is None else rewards)[kept],
+            behaviour_steps=self.behaviour[kept],
+            target_steps=target[kept],
+            groups=self.groups[kept],
             deterministic=self.deterministic,
         )
+
+    def channel(self, name: str) -> Float64:
+        """Another logged reward, float64 [n, k]; raises `InputError` where there is none of this name."""
+        n, k = self.items.shape
+        owner, slot = np.repeat(np.arange(n), k), np.tile(np.arange(k), n)
+        return slot_rewards(self.table, owner, slot, name).reshape(n, k)
 
 
 def _told_of_slates(table: pa.Table, channel: str | None) -> Float64:
