@@ -1,4 +1,4 @@
-"""Append-only files of JSON lines. A line counts once its newline is on disk: a writer killed half-way added nothing."""
+"""Append-only files of JSON lines. A line counts once its newline is on disk: who is killed half-way added nothing."""
 
 from __future__ import annotations
 

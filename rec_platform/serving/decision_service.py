@@ -7,44 +7,48 @@ import json
 import os
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from rec_platform.data.users import UserEncoder
 from rec_platform.errors import InputError
-from rec_platform.policies.policy import Policy, Scores
+from rec_platform.policies.policy import Policy
 from rec_platform.registry import Bundle
 from rec_platform.serving.api_models import RecommendationRequest
+from rec_platform.serving.draws import draw_slates
 from rec_platform.serving.problems import Problem, from_input_error
 from rec_platform.serving.situation import EncodeUser, Situation, SituationReader, dumps, stack
 from rec_platform.serving.store import EventStore, now_us
-from rec_platform.types import Float32, Observation
+from rec_platform.types import Float32
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ask:
     """A request with its identity.
 
     Attributes:
         request: as it was validated.
         recommendation_id: seeds the draw: the same id, model and situation give the same slate.
-        request_hash: of the request's content, to tell a repetition from another request under the same id.
     """
 
     request: RecommendationRequest
     recommendation_id: str
-    request_hash: str
 
     @staticmethod
     def of(request: RecommendationRequest, recommendation_id: str | None = None) -> Ask:
         """An ask under the given id, else the request's own, else a new one."""
-        text = json.dumps(request.model_dump(), sort_keys=True)
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        return Ask(request, recommendation_id or request.recommendation_id or new_id(), digest)
+        return Ask(request, recommendation_id or request.recommendation_id or new_id())
+
+    @cached_property
+    def request_hash(self) -> str:
+        """Of the request's content, to tell a repetition from another request under the same id."""
+        text = json.dumps(self.request.model_dump(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +56,20 @@ class Answer:
     """A decision, ready to be logged and sent.
 
     Attributes:
-        row: of the decision log (`schema.decisions`).
-        response: the JSON text of the answer; also in the row.
+        about: makes the row of the decision log but for the response; called where it is written, not where users wait.
+        response: the JSON text of the answer.
     """
 
-    row: dict[str, Any]
+    about: Callable[[], dict[str, Any]]
     response: str
+
+    def row(self) -> dict[str, Any]:
+        """The row of the decision log (`schema.decisions`)."""
+        return self.about() | {"response": self.response}
 
 
 class DecisionService:
-    """One model, answering requests from what the store knows.
+    """One model, answering requests from what the store knows. For one thread.
 
     Args:
         bundle: the model.
@@ -79,75 +87,103 @@ class DecisionService:
         self.alias = alias
         self._reader = SituationReader(bundle, store, user_encoder(bundle))
         self._samplers = {True: dumps(bundle.policy.sampler.spec()), False: dumps(bundle.greedy_policy.sampler.spec())}
+        self._ids = [dumps(item_id) for item_id in bundle.catalog.item_ids]
+        self._whole = bundle.manifest.observation.full_catalogue
         self._try_out()
+
+    def forget(self, user_ids: Iterable[str]) -> None:
+        """What is known of these users is old."""
+        self._reader.users.forget(user_ids)
 
     def decide(self, asks: Sequence[Ask]) -> list[Answer | Problem]:
         """One answer, or the reason why there is none, for each ask, in order."""
         found = self._reader.read([ask.request for ask in asks])
         results: list[Answer | Problem | None] = [f if isinstance(f, Problem) else None for f in found]
-        by_size: dict[int, list[tuple[int, Situation]]] = defaultdict(list)
+        alike: dict[tuple[int | None, int, bool], list[tuple[int, Situation]]] = defaultdict(list)
         for number, situation in enumerate(found):
             if isinstance(situation, Situation):
-                by_size[len(situation.candidates)].append((number, situation))
-        for group in by_size.values():
-            observation = stack([situation for _, situation in group])
-            scores = self.bundle.policy.scorer.score(observation)
-            for row, (number, situation) in enumerate(group):
-                results[number] = self._answer(asks[number], situation, observation, scores, row)
+                listed = None if situation.listed is None or self._whole else len(situation.listed)
+                request = asks[number].request
+                alike[listed, request.limit, request.explore].append((number, situation))
+        for (_, limit, explore), group in alike.items():
+            numbers, situations = [number for number, _ in group], [situation for _, situation in group]
+            answers = self._answers([asks[number] for number in numbers], situations, limit, explore)
+            for number, answer in zip(numbers, answers, strict=True):
+                results[number] = answer
         return [result for result in results if result is not None]
 
-    def _answer(
-        self, ask: Ask, situation: Situation, observation: Observation, scores: Scores, row: int
-    ) -> Answer | Problem:
-        request = ask.request
-        policy = self.bundle.policy if request.explore else self.bundle.greedy_policy
-        own_scores, own = scores.take(np.array([row])), observation.take(np.array([row]))
+    def _answers(
+        self, asks: Sequence[Ask], situations: Sequence[Situation], limit: int, explore: bool
+    ) -> list[Answer | Problem]:
+        """Of requests with equally many candidates and slots."""
+        policy = self.bundle.policy if explore else self.bundle.greedy_policy
+        observation = stack(situations, len(self.bundle.catalog), full_catalogue=self._whole)
+        scores = policy.scorer.score(observation)
         try:
-            positions = policy.sampler.sample(own_scores, own, request.limit, seeded(ask.recommendation_id))
-            propensities = policy.sampler.propensity(own_scores, own, positions)[0]
+            drawn = draw_slates(policy.sampler, scores, observation, limit, [ask.recommendation_id for ask in asks])
         except InputError as error:
-            return from_input_error(error)
-        if not np.isfinite(propensities).all():
-            return Problem("internal", "the model gave a propensity that is not a number")
-        items = [self.bundle.catalog.item_ids[index] for index in own.candidates[0, positions[0]]]
-        values = [float(value) for value in own_scores.values[0, positions[0]]]
-        created = now_us()
-        moment = datetime.fromtimestamp(created / 1e6, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        manifest = self.bundle.manifest
-        body = {
+            return [from_input_error(error)] * len(asks)
+        positions, propensities = drawn
+        items = np.take_along_axis(observation.candidates, positions, axis=1)
+        values = np.take_along_axis(scores.values, positions, axis=1).astype(np.float64)
+        answers: list[Answer | Problem] = []
+        for row, (ask, situation) in enumerate(zip(asks, situations, strict=True)):
+            if not np.isfinite(propensities[row]).all():
+                answers.append(Problem("internal", "the model gave a propensity that is not a number"))
+                continue
+            answers.append(
+                self._answer(
+                    ask, situation, policy, items[row].tolist(), values[row].tolist(), propensities[row].tolist()
+                )
+            )
+        return answers
+
+    def _answer(
+        self,
+        ask: Ask,
+        situation: Situation,
+        policy: Policy,
+        items: list[int],
+        scores: list[float],
+        propensities: list[float],
+    ) -> Answer:
+        request, manifest, created = ask.request, self.bundle.manifest, now_us()
+        slots = ",".join(
+            f'{{"item_id":{self._ids[item]},"rank":{rank},"score":{score!r},"propensity":{propensity!r},'
+            '"source":"policy"}'
+            for rank, (item, score, propensity) in enumerate(zip(items, scores, propensities, strict=True), start=1)
+        )
+        around = {
             "recommendation_id": ask.recommendation_id,
             "episode_id": request.session_id or ask.recommendation_id,
             "previous_recommendation_id": situation.session.last_decision_id,
-            "created_at": moment,
+            "created_at": datetime.fromtimestamp(created / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "model": {"name": manifest.name, "version": self.version, "alias": self.alias, "policy": policy.name},
             "mode": "validate_only" if request.validate_only else "online",
             "degraded": None,
-            "items": [
-                {"item_id": item, "rank": rank, "score": score, "propensity": float(propensity), "source": "policy"}
-                for rank, (item, score, propensity) in enumerate(zip(items, values, propensities, strict=True), start=1)
-            ],
             "propensity_kind": policy.sampler.propensity_kind,
             "filtered": len(situation.excluded),
-            "missing_ids": list(situation.missing),
+            "missing_ids": situation.missing,
         }
-        response = dumps(body)
-        logged = self._logged(ask, situation, created, items, values, [float(p) for p in propensities])
-        return Answer(logged | {"response": response}, response)
+        response = f'{dumps(around)[:-1]},"items":[{slots}]}}'
+        if not request.validate_only:
+            self._reader.decided(request, ask.recommendation_id)
+        return Answer(lambda: self._logged(ask, situation, policy, created, items, scores, propensities), response)
 
     def _logged(
         self,
         ask: Ask,
         situation: Situation,
+        policy: Policy,
         created: int,
-        items: list[str],
+        items: list[int],
         scores: list[float],
         propensities: list[float],
     ) -> dict[str, Any]:
-        request, ids = ask.request, self.bundle.catalog.item_ids
-        policy = self.bundle.policy if request.explore else self.bundle.greedy_policy
+        request = ask.request
         visible = situation.history >= 0
         names = self.bundle.manifest.observation.context_names
-        served = {name: float(value) for name, value in zip(names, situation.context, strict=True)}
+        served = dict(zip(names, map(float, situation.context), strict=True))
         return {
             "decision_id": ask.recommendation_id,
             "user_id": request.user_id,
@@ -161,24 +197,28 @@ class DecisionService:
             "policy": policy.name,
             "sampler": self._samplers[request.explore],
             "catalog_hash": self.bundle.catalog.hash,
-            "candidates": None if situation.listed is None else dumps([ids[i] for i in situation.listed]),
-            "excluded": dumps([ids[i] for i in situation.excluded]),
-            "items": dumps(items),
+            "candidates": None if situation.listed is None else self._id_list(situation.listed),
+            "excluded": self._id_list(situation.excluded),
+            "items": self._id_list(items),
             "scores": dumps(scores),
             "propensities": dumps(propensities),
             "propensity_kind": policy.sampler.propensity_kind,
-            "history": dumps([ids[i] for i in situation.history[visible]]),
-            "history_feedback": dumps([float(value) for value in situation.history_feedback[visible]]),
-            "user_features": dumps([float(value) for value in situation.user_features]),
+            "history": self._id_list(situation.history[visible]),
+            "history_feedback": dumps(situation.history_feedback[visible].tolist()),
+            "user_features": dumps(situation.user_features.tolist()),
             "context": dumps({"served": served, "given": request.context}),
             "labels": dumps(request.labels),
             "request_hash": ask.request_hash,
         }
 
+    def _id_list(self, indices: Iterable[Any]) -> str:
+        """JSON of item ids."""
+        return f"[{','.join([self._ids[index] for index in indices])}]"
+
     def _try_out(self) -> None:
         """A model that cannot answer for a new user must not take over from one that can."""
-        observation = stack([self._reader.unknown_user()])
         size = len(self.bundle.catalog)
+        observation = stack([self._reader.unknown_user()], size, full_catalogue=self._whole)
         limit = min(self.bundle.manifest.observation.slate_size, size)
         policies: tuple[Policy, ...] = (self.bundle.policy, self.bundle.greedy_policy)
         try:
@@ -207,12 +247,6 @@ def user_encoder(bundle: Bundle) -> EncodeUser | None:
         return encoder.encode([json.loads(body) if body else {}])[0]
 
     return encode
-
-
-def seeded(recommendation_id: str) -> np.random.Generator:
-    """The chance of one recommendation: its id decides every draw."""
-    digest = hashlib.blake2b(recommendation_id.encode(), digest_size=16).digest()
-    return np.random.default_rng(int.from_bytes(digest, "big"))
 
 
 def new_id() -> str:

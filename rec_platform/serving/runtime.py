@@ -26,6 +26,7 @@ from rec_platform.serving.problems import Problem
 from rec_platform.serving.settings import ServiceSettings
 from rec_platform.serving.situation import dumps
 from rec_platform.serving.store import EventStore, now_us
+from rec_platform.serving.user_cache import ChangeFeed
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class ServiceRuntime:
         self.store = EventStore(settings.store_url)
         self.slot = ModelSlot(ModelRegistry(settings.home), self.store)
         self.decide: Decide = self._decide_alone
+        self._feed = ChangeFeed(self.store)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="decide")
         self._started = datetime.now(UTC)
         self._poller: asyncio.Task | None = None
@@ -66,6 +68,7 @@ class ServiceRuntime:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._poller
         self._executor.shutdown()
+        self._feed.close()
         await asyncio.to_thread(self.store.close)
 
     async def configure(self, user_config: Any) -> None:
@@ -74,10 +77,19 @@ class ServiceRuntime:
 
     async def decide_batch(self, asks: Sequence[Ask]) -> list[Answer | Problem]:
         """Decide many at once, off the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._decide, asks)
+
+    def _decide(self, asks: Sequence[Ask]) -> list[Answer | Problem]:
+        """On the one thread that decides."""
         service = self.slot.service
         if service is None:
             return [self._no_model()] * len(asks)
-        return await asyncio.get_running_loop().run_in_executor(self._executor, service.decide, asks)
+        if changed := self._feed.changed():
+            service.forget(changed)
+        answers = service.decide(asks)
+        for ask in asks:
+            self._feed.own(ask.recommendation_id)
+        return answers
 
     async def recommend(self, request: RecommendationRequest, idempotency_key: str | None = None) -> str:
         """The JSON text of the answer, logged before it is given (``decision_log: durable``).

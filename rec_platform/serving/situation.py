@@ -14,10 +14,19 @@ from rec_platform.registry import Bundle
 from rec_platform.serving.api_models import RecommendationRequest
 from rec_platform.serving.problems import Problem
 from rec_platform.serving.store import EventStore, SessionSoFar, now_us
+from rec_platform.serving.user_cache import KnownUser, UserCache
 from rec_platform.types import Float32, Int32, Observation
 
 UNKNOWN_ITEMS_ALLOWANCE = 4
 """So many times L events are read, since those of items that are not in the catalogue leave no trace."""
+
+SESSION_CONTEXT = ("session_slates", "session_response_rate")
+
+MOST_SESSIONS = 32
+"""Of one user kept in memory."""
+
+NOTHING = np.zeros(0, dtype=np.int32)
+EMPTY = np.zeros(0, dtype=np.float32)
 
 EncodeUser = Callable[[str | None], Float32]
 """From a user's JSON object (None = unknown user) to float32 [F]."""
@@ -32,9 +41,9 @@ class Situation:
         history: int32 [L], -1 = padding at the left.
         history_feedback: float32 [L].
         context: float32 [C].
-        candidates: int32 [M], -1 = not available.
-        listed: the caller's candidates as catalogue indices; None for the whole catalogue.
-        excluded: catalogue indices that could have been candidates and were not available.
+        listed: the caller's candidates as catalogue indices, distinct; None for the whole catalogue.
+        excluded: catalogue indices that could have been candidates and were not available, sorted.
+        available: how many candidates may be shown.
         missing: ids of the request that are not in the catalogue.
         session: what the session has seen before.
     """
@@ -43,20 +52,15 @@ class Situation:
     history: Int32
     history_feedback: Float32
     context: Float32
-    candidates: Int32
     listed: Int32 | None
     excluded: Int32
+    available: int
     missing: tuple[str, ...]
     session: SessionSoFar
 
-    @property
-    def available(self) -> int:
-        """How many candidates may be shown."""
-        return int((self.candidates >= 0).sum())
-
 
 class SituationReader:
-    """Resolves requests for one model.
+    """Resolves requests for one model. For one thread.
 
     Args:
         bundle: says what the policy was trained to see.
@@ -71,92 +75,90 @@ class SituationReader:
         self._store = store
         self._encode_user = encode_user
         self._request_names = [name for name in self._contract.context_names if name in REQUEST_CONTEXT]
-        self._everything = np.arange(len(bundle.catalog), dtype=np.int32)
+        self._counted = bool(set(self._contract.context_names) & set(SESSION_CONTEXT))
+        self.users = UserCache()
 
     def read(self, requests: Sequence[RecommendationRequest]) -> list[Situation | Problem]:
         """Situations of requests, in order; a `Problem` where one cannot be answered."""
         results: list[Situation | Problem] = []
-        with self._store.connect() as connection:
-            users = {}
-            if self._encode_user is not None:
-                users = self._store.user_bodies(connection, sorted({request.user_id for request in requests}))
+        with _Reads(self._store) as reads:
             for request in requests:
                 try:
-                    results.append(self._situation(connection, request, users.get(request.user_id)))
+                    results.append(self._situation(reads, request))
                 except Problem as problem:
                     results.append(problem)
         return results
 
     def unknown_user(self) -> Situation:
         """The situation of a user without history, for a trial of a model."""
-        return Situation(
-            self._user_features(None),
-            *self._padded([]),
-            np.zeros(len(self._contract.context_names), np.float32),
-            self._everything,
-            None,
-            np.zeros(0, np.int32),
-            (),
-            SessionSoFar(),
-        )
+        context = np.zeros(len(self._contract.context_names), np.float32)
+        features, (history, feedback) = self._user_features(None), self._padded([])
+        return Situation(features, history, feedback, context, None, NOTHING, len(self._catalog), (), SessionSoFar())
 
-    def _situation(self, connection: Connection, request: RecommendationRequest, user: str | None) -> Situation:
-        history, feedback = self._history(connection, request.user_id)
+    def _situation(self, reads: _Reads, request: RecommendationRequest) -> Situation:
+        user = self.users.get(request.user_id)
+        if user is None:
+            user = self._known_user(reads, request.user_id)
+            self.users.put(request.user_id, user)
         session = SessionSoFar()
         if request.session_id is not None:
-            session = self._store.session(connection, request.user_id, request.session_id, self._rule)
-        excluded = np.zeros(len(self._everything), dtype=bool)
-        if request.exclude_seen is None:
-            excluded[history[history >= 0]] = True
-        elif request.exclude_seen:
-            seen = self._catalog.index_of(self._store.seen_items(connection, request.user_id))
-            excluded[seen[seen >= 0]] = True
+            session = self._session(reads, user, request.user_id, request.session_id)
         missing: dict[str, None] = {}
-        excluded[self._known(request.exclude_items, missing)] = True
-        listed = None
+        barred = user.met
+        if request.exclude_seen is not None:
+            seen = self._store.seen_items(reads.connection, request.user_id) if request.exclude_seen else ()
+            barred = _distinct(self._catalog.index_of(seen)) if seen else NOTHING
+        if request.exclude_items:
+            barred = _distinct(np.concatenate([barred, self._known(request.exclude_items, missing)]))
+        listed, available = None, len(self._catalog)
         if request.candidates is not None:
             listed = self._known(request.candidates, missing)
-        candidates, unavailable = self._candidates(listed, excluded)
-        situation = Situation(
-            self._user_features(user),
-            history,
-            feedback,
+            barred, available = np.intersect1d(barred, listed).astype(np.int32), len(listed)
+        available -= len(barred)
+        if request.limit > available:
+            raise _too_few(request.limit, available, list(missing))
+        return Situation(
+            user.user_features,
+            user.history,
+            user.history_feedback,
             self._context(request, session),
-            candidates,
             listed,
-            unavailable,
+            barred,
+            available,
             tuple(missing),
             session,
         )
-        if request.limit > situation.available:
-            message = f"{request.limit} is larger than the {situation.available} available candidates"
-            fix = "ask for fewer items, give more candidates or exclude fewer"
-            unknown = (
-                f"; {len(missing)} ids are not in the catalogue: {', '.join(list(missing)[:5])}" if missing else ""
-            )
-            error = {"loc": ["limit"], "msg": message, "type": "too_few_candidates"}
-            raise Problem("validation", f"limit: {message} ({fix}){unknown}", errors=[error])
-        return situation
 
-    def _candidates(self, listed: Int32 | None, excluded: np.ndarray) -> tuple[Int32, Int32]:
-        """(candidates [M], what of them is not available)."""
-        if listed is None:
-            return np.where(excluded, np.int32(-1), self._everything), np.flatnonzero(excluded).astype(np.int32)
-        unavailable = listed[excluded[listed]]
-        shown = np.where(excluded[listed], np.int32(-1), listed)
-        if not self._contract.full_catalogue:
-            return shown, unavailable
-        # Candidate j must be catalogue index j: whatever the caller did not list is not available.
-        candidates = np.full(len(self._everything), -1, dtype=np.int32)
-        candidates[shown[shown >= 0]] = shown[shown >= 0]
-        return candidates, unavailable
+    def _known_user(self, reads: _Reads, user_id: str) -> KnownUser:
+        body = None
+        if self._encode_user is not None:
+            body = self._store.user_bodies(reads.connection, [user_id]).get(user_id)
+        history, feedback = self._history(reads, user_id)
+        return KnownUser(self._user_features(body), history, feedback, _distinct(history))
 
-    def _history(self, connection: Connection, user_id: str) -> tuple[Int32, Float32]:
+    def _session(self, reads: _Reads, user: KnownUser, user_id: str, session_id: str) -> SessionSoFar:
+        session = user.sessions.get(session_id)
+        if session is None:
+            session = self._store.session(reads.connection, user_id, session_id, self._rule)
+            if len(user.sessions) >= MOST_SESSIONS:
+                user.sessions.clear()
+            user.sessions[session_id] = session
+        return session
+
+    def decided(self, request: RecommendationRequest, decision_id: str) -> None:
+        """A decision of this replica counts in its session at once, before it is in the store."""
+        user = self.users.get(request.user_id)
+        if user is None or request.session_id is None:
+            return
+        before = user.sessions.get(request.session_id, SessionSoFar())
+        user.sessions[request.session_id] = SessionSoFar(before.slates + 1, before.positives, decision_id)
+
+    def _history(self, reads: _Reads, user_id: str) -> tuple[Int32, Float32]:
         length = self._contract.history_length
         if length == 0:
             return self._padded([])
         allowance = UNKNOWN_ITEMS_ALLOWANCE * length
-        known = self._store.history(connection, user_id, self._catalog, self._rule, allowance)
+        known = self._store.history(reads.connection, user_id, self._catalog, self._rule, allowance)
         return self._padded(known[-length:])
 
     def _padded(self, known: list[tuple[int, float]]) -> tuple[Int32, Float32]:
@@ -170,12 +172,13 @@ class SituationReader:
 
     def _context(self, request: RecommendationRequest, session: SessionSoFar) -> Float32:
         """The model's context features: those of the session are counted here, the others are the caller's."""
-        values: dict[str, float] = {
-            **self._of_request(request),
-            **request.context,
-            "session_slates": min(session.slates / self._contract.max_session_slates, 1.0),
-            "session_response_rate": min(session.positives / session.slates, 1.0) if session.slates else 0.0,
-        }
+        if not self._contract.context_names:
+            return EMPTY
+        values: dict[str, float] = {**self._of_request(request), **request.context}
+        if self._counted:
+            values["session_slates"] = min(session.slates / self._contract.max_session_slates, 1.0)
+            share = session.positives / session.slates if session.slates else 0.0
+            values["session_response_rate"] = min(share, 1.0)
         return np.array([values.get(name, 0.0) for name in self._contract.context_names], dtype=np.float32)
 
     def _of_request(self, request: RecommendationRequest) -> dict[str, float]:
@@ -198,14 +201,66 @@ class SituationReader:
         return indices[indices >= 0]
 
 
-def stack(situations: Sequence[Situation]) -> Observation:
-    """Situations with equally many candidates as one observation."""
+class _Reads:
+    """A connection that is taken when the first row must be read: most batches need none."""
+
+    def __init__(self, store: EventStore) -> None:
+        self._store = store
+        self._connection: Connection | None = None
+
+    def __enter__(self) -> _Reads:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    @property
+    def connection(self) -> Connection:
+        if self._connection is None:
+            self._connection = self._store.connect()
+        return self._connection
+
+
+def _distinct(indices: Int32) -> Int32:
+    """Sorted, without -1 and repetitions."""
+    return np.unique(indices[indices >= 0])
+
+
+def _too_few(limit: int, available: int, missing: Sequence[str]) -> Problem:
+    message = f"{limit} is larger than the {available} available candidates"
+    fix = "ask for fewer items, give more candidates or exclude fewer"
+    unknown = f"; {len(missing)} ids are not in the catalogue: {', '.join(missing[:5])}" if missing else ""
+    error = {"loc": ["limit"], "msg": message, "type": "too_few_candidates"}
+    return Problem("validation", f"limit: {message} ({fix}){unknown}", errors=[error])
+
+
+def stack(situations: Sequence[Situation], num_items: int, *, full_catalogue: bool) -> Observation:
+    """Situations with equally many candidates as one observation.
+
+    Args:
+        num_items: N of the catalogue.
+        full_catalogue: candidate j must be catalogue index j: whatever the caller did not list is not available.
+    """
+    rows = np.arange(len(situations))
+    first = situations[0].listed
+    if first is None or full_catalogue:
+        candidates = np.tile(np.arange(num_items, dtype=np.int32), (len(rows), 1))
+        for row, situation in enumerate(situations):
+            if situation.listed is not None:
+                candidates[row] = -1
+                candidates[row, situation.listed] = situation.listed
+            candidates[row, situation.excluded] = -1
+    else:
+        candidates = np.stack([s.listed for s in situations if s.listed is not None])
+        for row, situation in enumerate(situations):
+            candidates[row, np.isin(candidates[row], situation.excluded)] = -1
     return Observation(
         user_features=np.stack([s.user_features for s in situations]),
         history=np.stack([s.history for s in situations]),
         history_feedback=np.stack([s.history_feedback for s in situations]),
         context=np.stack([s.context for s in situations]),
-        candidates=np.stack([s.candidates for s in situations]),
+        candidates=candidates,
     )
 
 

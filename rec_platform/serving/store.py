@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -77,8 +77,11 @@ class EventStore:
         """Add events by ``event_id``, the first one wins; result: how many were new (int)."""
         return self._commits.submit(self._write_events, (list(rows), list(rejected)))
 
-    def add_decision(self, row: Row) -> Future:
-        """Log a decision; result: True, or False where its id was there already (nothing is changed then)."""
+    def add_decision(self, row: Row | Callable[[], Row]) -> Future:
+        """Log a decision, or what a function makes of it on the writing thread.
+
+        Result: True, or False where its id was there already (nothing is changed then).
+        """
         return self._commits.submit(self._write_decisions, row)
 
     def import_events(self, rows: Sequence[Row]) -> Future:
@@ -111,6 +114,7 @@ class EventStore:
         return counts
 
     def _write_decisions(self, connection: Connection, rows: Sequence[Any]) -> list[bool]:
+        rows = [row() if callable(row) else row for row in rows]
         new = set(connection.execute(self._new_decisions, list(rows)).scalars())
         fresh = []
         for row in rows:
