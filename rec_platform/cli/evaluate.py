@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from rec_platform.cli.evaluate_ab_plan import ab_plan
+from rec_platform.cli.evaluate_ab_test import ab_test
 from rec_platform.cli.evaluate_off_policy import off_policy
 from rec_platform.cli.evaluate_ranking import ranking
 from rec_platform.cli.output import console, print_json, rollout_table, stdout, tell
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Judge policies.")
 app.command("ranking")(ranking)
 app.command("off-policy")(off_policy)
+app.command("ab-test")(ab_test)
+app.command("ab-plan")(ab_plan)
 
 
 @app.callback()

@@ -49,6 +49,10 @@ class Effect:
         """Whether the interval leaves 0 out."""
         return self.lower > 0 or self.upper < 0
 
+    def reversed(self) -> Effect:
+        """Of control less treatment."""
+        return Effect(-self.difference, -self.upper, -self.lower, self.p_value, self.stderr)
+
 
 def fixed_horizon(control: Float64, treatment: Float64, confidence: float = 0.95) -> Effect:
     """Welch's test of float64 [n0] against [n1]."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rec_platform.errors import InputError
+from rec_platform.evaluation.ab_test.ratio import linearised
 from rec_platform.types import Float64
 
 
@@ -20,29 +21,37 @@ class Units:
         arms: names; the first is the control.
         arm: int64 [n] index into ``arms``.
         metrics: float64 [n] by name; a unit of which nothing came has its 0 there, not a missing value.
-        covariate: float64 [n], known before the test began, e.g. the same metric of the weeks before; None where there
-            is none. NaN for units that were not there.
+        covariates: float64 [n] by metric, known before the test began, e.g. the same metric of the weeks before. NaN
+            for units that were not there. A metric without one is not adjusted.
         segment: [n] names of groups to tell apart; None where there are none.
+        denominators: float64 [n] by metric: those metrics are the sum of ``metrics`` over the sum of these, e.g. reward
+            over decisions. The others are means over units.
     """
 
     arms: tuple[str, ...]
     arm: NDArray[np.int64]
     metrics: dict[str, Float64]
-    covariate: Float64 | None = None
+    covariates: dict[str, Float64] = field(default_factory=dict)
     segment: NDArray[np.str_] | None = None
+    denominators: dict[str, Float64] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.arms) < 2 or len(set(self.arms)) < len(self.arms):
             raise InputError("arms", f"{', '.join(self.arms)}: two or more different ones are needed", "check the log")
         if len(self.arm) and not (self.arm.min() >= 0 and self.arm.max() < len(self.arms)):
             raise InputError("arm", "an index is none of the arms", f"there are {len(self.arms)}")
-        columns = {**self.metrics, "covariate": self.covariate, "segment": self.segment}
-        for name, column in columns.items():
-            if column is not None and column.shape != self.arm.shape:
+        columns = [(f"metrics.{name}", column) for name, column in self.metrics.items()]
+        columns += [(f"covariates.{name}", column) for name, column in self.covariates.items()]
+        columns += [(f"denominators.{name}", column) for name, column in self.denominators.items()]
+        for name, column in [*columns, *([] if self.segment is None else [("segment", self.segment)])]:
+            if column.shape != self.arm.shape:
                 raise InputError(name, f"has shape {column.shape}, arm {self.arm.shape}", "give one a unit")
-        for name, column in self.metrics.items():
-            if not np.isfinite(column).all():
-                raise InputError(f"metrics.{name}", "one is not a finite number", "give 0 to units without an event")
+        for name, column in columns:
+            if not name.startswith("covariates") and not np.isfinite(column).all():
+                raise InputError(name, "one is not a finite number", "give 0 to units without an event")
+        for name, column in self.denominators.items():
+            if name not in self.metrics or (column < 0).any():
+                raise InputError(f"denominators.{name}", "belongs to no metric, or is below 0", "give counts")
 
     def __len__(self) -> int:
         return len(self.arm)
@@ -52,58 +61,27 @@ class Units:
         """Int64 [A]: units of each arm."""
         return np.bincount(self.arm, minlength=len(self.arms))
 
+    def values(self, metric: str) -> Float64:
+        """Float64 [n] whose mean over an arm is the arm's metric and whose spread says how sure that is.
+
+        The metric itself, or where it is a ratio its `linearised` form, arm by arm; NaN in an arm that has no ratio.
+        """
+        values = self.metrics[metric]
+        if metric not in self.denominators:
+            return values
+        out = np.empty(len(self))
+        for number in range(len(self.arms)):
+            own = self.arm == number
+            out[own] = linearised(values[own], self.denominators[metric][own])
+        return out
+
     def take(self, rows: NDArray) -> Units:
         """Some units: bool [n] or an index."""
         return Units(
             self.arms,
             self.arm[rows],
             {name: column[rows] for name, column in self.metrics.items()},
-            None if self.covariate is None else self.covariate[rows],
+            {name: column[rows] for name, column in self.covariates.items()},
             None if self.segment is None else self.segment[rows],
-        )
-
-    @staticmethod
-    def of_decisions(
-        user_ids: NDArray,
-        arm: NDArray,
-        rewards: dict[str, Float64],
-        *,
-        control: str,
-        covariate: dict[str, float] | None = None,
-        segment: dict[str, str] | None = None,
-    ) -> Units:
-        """Users of D decisions, each with the sum of what came of his.
-
-        Args:
-            user_ids: [D].
-            arm: [D] names. Users who were in two arms were not randomised by user: that is refused.
-            rewards: float64 [D] by name.
-            control: the arm that others are compared with.
-            covariate, segment: of users, by id.
-
-        Raises:
-            InputError: no such control, or a user in two arms.
-        """
-        names = [control, *sorted({str(name) for name in arm} - {control})]
-        if control not in {str(name) for name in arm}:
-            known = ", ".join(names[1:])
-            raise InputError("--control", f"no decision is of arm '{control}'", f"the log has {known or 'no arms'}")
-        users, row = np.unique(np.asarray(user_ids, dtype=str), return_inverse=True)
-        code = np.array([names.index(str(name)) for name in arm], dtype=np.int64)
-        least, most = np.full(len(users), len(names)), np.full(len(users), -1)
-        np.minimum.at(least, row, code)
-        np.maximum.at(most, row, code)
-        if (least != most).any():
-            both = users[least != most]
-            problem = f"{len(both)} users were in two arms, e.g. '{both[0]}'"
-            raise InputError("arm", problem, "assign by user, or leave out those who changed")
-        return Units(
-            tuple(names),
-            least.astype(np.int64),
-            {
-                name: np.bincount(row, weights=column, minlength=len(users)).astype(np.float64)
-                for name, column in rewards.items()
-            },
-            None if covariate is None else np.array([covariate.get(user, np.nan) for user in users]),
-            None if segment is None else np.array([segment.get(user, "unknown") for user in users]),
+            {name: column[rows] for name, column in self.denominators.items()},
         )

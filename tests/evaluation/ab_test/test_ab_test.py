@@ -139,7 +139,7 @@ def units(seed: int = 0, shift: float = 0.3) -> Units:
     before = drawn(seed + 50, 4000)
     segment = np.where(rng.random(4000) < 0.5, "new", "loyal")
     metric = 0.8 * before + rng.normal(size=4000) + np.where(segment == "new", shift, -shift) * arm
-    return Units(("old", "new"), arm, {"reward": metric}, before, segment)
+    return Units(("old", "new"), arm, {"reward": metric}, {"reward": before}, segment)
 
 
 def test_an_analysis_tells_groups_apart_and_uses_what_was_known_before() -> None:
@@ -160,25 +160,37 @@ def test_an_analysis_of_a_broken_split_says_so() -> None:
     assert "Sample ratio mismatch" in analyse(whole.take(kept)).warnings[0]
 
 
-def test_units_of_decisions() -> None:
-    users = np.array(["b", "a", "b", "c"])
-    arm = np.array(["new", "old", "new", "old"])
-    found = Units.of_decisions(
-        users, arm, {"reward": np.array([1.0, 2.0, 3.0, 0.0])}, control="old", covariate={"a": 5.0},
-        segment={"b": "x"},
-    )  # fmt: skip
-    assert found.arms == ("old", "new")
-    assert found.arm.tolist() == [0, 1, 0]
-    assert found.metrics["reward"].tolist() == [2.0, 4.0, 0.0]
-    assert found.covariate is not None
-    assert found.segment is not None
-    assert np.array_equal(found.covariate, [5.0, np.nan, np.nan], equal_nan=True)
-    assert found.segment.tolist() == ["unknown", "x", "unknown"]
-    with pytest.raises(InputError, match=r"1 users were in two arms, e\.g\. 'b'"):
-        Units.of_decisions(users, np.array(["new", "old", "old", "old"]), {}, control="old")
-    with pytest.raises(InputError, match="no decision is of arm 'older'"):
-        Units.of_decisions(users, arm, {}, control="older")
+def test_conclusions_say_what_each_test_allows() -> None:
+    def said(shift: float, seed: int = 0) -> str:
+        rng = np.random.default_rng(seed)
+        arm = np.arange(2000) % 2
+        values = rng.normal(size=2000)
+        values -= np.where(arm == 1, values[arm == 1].mean(), values[arm == 0].mean())
+        (line,) = analyse(Units(("old", "new"), arm, {"m": values + shift * arm})).conclusions
+        return line
+
+    assert "no difference of new from the control is shown; one of 0.12" in said(0.0)
+    assert said(0.1).startswith("m: new is above the control by 0.1 (")
+    assert "if this is the one look" in said(0.1)
+    assert "m: new is below the control by 0.5, whenever one looks" in said(-0.5)
+    flat = Units(("old", "new"), np.arange(300) % 2, {"m": np.ones(300)})
+    assert "nothing varies" in analyse(flat).conclusions[0]
+    lost = np.concatenate([np.zeros(1000, np.int64), np.ones(700, np.int64)])
+    broken = analyse(Units(("old", "new"), lost, {"m": 5.0 * lost + drawn(0, 1700)}))
+    assert broken.effects[0].anytime.significant
+    assert broken.conclusions == [
+        "Nothing may be concluded about the arms: they did not get the users they should have got."
+    ]
+    two = Units(("old", "new"), np.arange(300) % 2, {"a": drawn(0, 300), "b": drawn(1, 300)})
+    assert analyse(two).conclusions[-1] == "Each of these 2 holds with 95% by itself, not all together."
+
+
+def test_units_are_checked() -> None:
     with pytest.raises(InputError, match="two or more"):
         Units(("old",), np.zeros(1, np.int64), {})
     with pytest.raises(InputError, match=r"metrics\.m"):
         Units(("a", "b"), np.zeros(1, np.int64), {"m": np.array([np.nan])})
+    with pytest.raises(InputError, match=r"covariates\.m: has shape"):
+        Units(("a", "b"), np.zeros(1, np.int64), {"m": np.ones(1)}, {"m": np.ones(2)})
+    with pytest.raises(InputError, match=r"denominators\.n: belongs to no metric"):
+        Units(("a", "b"), np.zeros(1, np.int64), {"m": np.ones(1)}, denominators={"n": np.ones(1)})
