@@ -58,7 +58,7 @@ def main() -> None:
         home = arguments.home or Path(folder)
         if not arguments.model:
             register_model(home, arguments.items)
-        settings = ServiceSettings(home=home, store=f"sqlite:///{folder}/events.db")
+        settings = ServiceSettings(home=home, authentication="off", store=f"sqlite:///{folder}/events.db")
         config = ServeConfig(model=arguments.model or "bench", port=0, settings=settings)
         with running_service(config) as url:
             items = [i["item_id"] for i in ask(url, {"user_id": "warm", "limit": 50})["items"]]

@@ -34,13 +34,15 @@ def ray_cluster() -> Iterator[None]:
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., TestClient]]:
     """A function that starts the application on ``tmp_path``, in this process and without Ray, and gives its client.
+    Without authentication unless it is asked for.
 
     Inside: ``app.state.runtime``.
     """
     clients = []
 
     def start_service(model: str = "tiny", **settings: object) -> TestClient:
-        runtime = ServiceRuntime(ServiceSettings(home=tmp_path, **settings))  # type: ignore[arg-type]
+        chosen: dict[str, object] = {"home": tmp_path, "authentication": "off", **settings}
+        runtime = ServiceRuntime(ServiceSettings.model_validate(chosen))
         runtime.slot.configure({"model": model})
         app = create_app(runtime)
         app.state.runtime = runtime

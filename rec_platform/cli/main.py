@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from rec_platform.cli import bench, compare, evaluate, ingest, join, models, quickstart, segment, serve, train
+from rec_platform.cli import bench, compare, evaluate, ingest, join, keys, models, quickstart, segment, serve, train
 from rec_platform.errors import InputError
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
@@ -32,6 +32,7 @@ app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")
 app.add_typer(bench.app, name="bench")
 app.command("serve")(serve.serve)
+app.add_typer(keys.app, name="keys")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -192,9 +192,11 @@ def _serve(model: str, dataset: Path, where: Path, *, port: int, stay: bool) -> 
     from rec_platform.serving.config import ServeConfig
     from rec_platform.serving.import_dataset import import_dataset
     from rec_platform.serving.launch import running_service
+    from rec_platform.serving.settings import ServiceSettings
     from rec_platform.serving.store import EventStore
 
-    config = ServeConfig(model=model, port=port).changed(home=where).resolved()
+    settings = ServiceSettings(home=where, authentication="off")  # on loopback, for the length of this command
+    config = ServeConfig(model=model, port=port, settings=settings).resolved()
     known = Dataset.open(dataset)
     store = EventStore(config.settings.store_url)
     try:

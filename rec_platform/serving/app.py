@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import ray
 from ray import serve
 from ray.serve import Application
+from ray.serve.context import _get_global_client
 
-from rec_platform.serving.config import DEPLOYMENT
+from rec_platform.serving.config import DEPLOYMENT, check_door
 from rec_platform.serving.problems import Problem
 from rec_platform.serving.routes import create_app
 from rec_platform.serving.runtime import ServiceRuntime
@@ -26,12 +28,14 @@ class Recommender:
     def __init__(self, settings: dict[str, Any]) -> None:
         self.runtime = ServiceRuntime(parse(ServiceSettings, settings, "args"))
         self.runtime.decide = self.decide
+        self.runtime.access.shared_by(serve.get_replica_context().world_size)
 
     def __serve_build_asgi_app__(self) -> Any:
         return create_app(self.runtime)
 
     async def reconfigure(self, user_config: Any) -> None:
         """A new ``user_config``; never raises, since Serve would take the replica down."""
+        self.runtime.access.shared_by(serve.get_replica_context().world_size)
         await self.runtime.configure(user_config)
 
     @serve.batch(max_batch_size=32, batch_wait_timeout_s=0.0)
@@ -46,6 +50,18 @@ class Recommender:
 
 
 def build(args: dict[str, Any]) -> Application:
-    """The application, from the ``args`` of a Serve YAML file (`ServiceSettings`)."""
-    parse(ServiceSettings, args, "args")
+    """The application, from the ``args`` of a Serve YAML file (`ServiceSettings`).
+
+    Raises:
+        InputError: they are wrong, or leave the door open to other machines.
+    """
+    settings = parse(ServiceSettings, args, "args")
+    if (host := listening_at()) is not None:
+        check_door(settings, host)
     return Recommender.bind(args)  # type: ignore[attr-defined]
+
+
+def listening_at() -> str | None:
+    """The address that Serve listens at, which no public call tells; None where it does not run."""
+    client = _get_global_client(raise_if_no_controller_running=False) if ray.is_initialized() else None
+    return None if client is None else str(client.http_config.host)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from rec_platform.serving.settings import LiveSettings, ServiceSettings, parse
 
 IMPORT_PATH = "rec_platform.serving.app:build"
 DEPLOYMENT = "recommender"
+
+SERVE_HOST = "0.0.0.0"
+"""Where ``serve deploy`` listens if a file does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +59,13 @@ class ServeConfig:
             options = {key: value for key, value in deployment.items() if key != "name"}
         live = parse(LiveSettings, options.pop("user_config", {}), f"{path}: user_config")
         http = values.get("http_options", {})
+        settings = parse(ServiceSettings, application.get("args", {}), f"{path}: args")
+        check_door(settings, http.get("host", SERVE_HOST))
         return ServeConfig(
             model=live.model,
             host=http.get("host", "127.0.0.1"),
             port=http.get("port", 8000),
-            settings=parse(ServiceSettings, application.get("args", {}), f"{path}: args"),
+            settings=settings,
             name=application.get("name", "rec_platform"),
             deployment=options,
         )
@@ -78,7 +84,36 @@ class ServeConfig:
         )
 
     def resolved(self) -> ServeConfig:
-        """The same with absolute paths: replicas run in another folder."""
-        token_file = self.settings.token_file
-        update = {"home": platform_home(self.settings.home), "token_file": token_file and token_file.absolute()}
-        return replace(self, settings=self.settings.model_copy(update=update))
+        """The same with absolute paths (replicas run in another folder), and it is settled whether callers need a key.
+
+        Raises:
+            InputError: they need one and there is none, or they need none and the service is open to other machines.
+        """
+        paths = {
+            "home": platform_home(self.settings.home),
+            "key_file": self.settings.key_path.absolute(),
+            "token_file": self.settings.token_file and self.settings.token_file.absolute(),
+        }
+        settings = self.settings.model_copy(update=paths)
+        if settings.authentication is None:
+            needed = not on_loopback(self.host) or settings.has_credentials()
+            settings = settings.model_copy(update={"authentication": "required" if needed else "off"})
+        check_door(settings, self.host)
+        if settings.authentication == "required":
+            settings.check_credentials()
+        return replace(self, settings=settings)
+
+
+def check_door(settings: ServiceSettings, host: str | None) -> None:
+    """Raise `InputError` where everybody may ask a service that other machines reach."""
+    if settings.authentication == "off" and not on_loopback(host):
+        problem = f"is off, and {host} is open to other machines"
+        raise InputError("authentication", problem, "listen on 127.0.0.1, or leave it out and create keys")
+
+
+def on_loopback(host: str | None) -> bool:
+    """Whether only this machine reaches an address; a name other than localhost might be anything."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False

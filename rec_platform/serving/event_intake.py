@@ -24,6 +24,9 @@ from rec_platform.serving.problems import Problem, from_validation
 MAX_FUTURE_US = 24 * 3600 * 1_000_000
 """An event more than a day ahead would stay the newest of its user for as long: it is refused."""
 
+MAX_DEPTH = 32
+"""Levels of an event; it needs four, and what is deeper costs a stack. The parser itself stops at 200."""
+
 MAX_KEPT_BODY = 16_384
 """Characters of a refused event that are kept."""
 
@@ -98,14 +101,19 @@ def _one(item: Any) -> AnyEvent | Problem:
         return EVENT.validate_json(json.dumps(_without_huge_numbers(item)))
     except ValidationError as error:
         return from_validation(error)
+    except Problem as problem:
+        return problem
 
 
-def _without_huge_numbers(item: Any) -> Any:
+def _without_huge_numbers(item: Any, depth: int = 0) -> Any:
     """Integers that no float can hold as infinity, which is refused by field instead of as malformed JSON."""
+    if depth > MAX_DEPTH:
+        message = f"is nested deeper than {MAX_DEPTH} levels"
+        raise Problem("validation", f"the event {message}", errors=[{"loc": [], "msg": message, "type": "too_deep"}])
     if isinstance(item, dict):
-        return {key: _without_huge_numbers(value) for key, value in item.items()}
+        return {key: _without_huge_numbers(value, depth + 1) for key, value in item.items()}
     if isinstance(item, list):
-        return [_without_huge_numbers(value) for value in item]
+        return [_without_huge_numbers(value, depth + 1) for value in item]
     if isinstance(item, int) and not isinstance(item, bool) and item.bit_length() > 1023:
         return math.inf
     return item

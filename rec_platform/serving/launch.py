@@ -20,8 +20,8 @@ from ray.serve.config import ControllerOptions, HTTPOptions
 
 from rec_platform.errors import InputError
 from rec_platform.registry import ModelRegistry, parse_reference
-from rec_platform.serving.app import Recommender
-from rec_platform.serving.config import ServeConfig
+from rec_platform.serving.app import Recommender, listening_at
+from rec_platform.serving.config import ServeConfig, check_door
 from rec_platform.serving.model_slot import NOT_NAMED
 
 READY_TIMEOUT_S = 90.0
@@ -35,14 +35,16 @@ def serve_environment(folder: Path) -> dict[str, str]:
     Serve's default proxy costs 8 to 13 times the CPU a request. HAProxy's statistics and metrics pages listen on
     all interfaces, each on a free port: with their fixed ones there could be one service a machine. A request that a
     killed replica has not begun to answer is tried again with another one: events are idempotent, and a recommendation
-    nobody saw has no events. A proxy has a minute to come up: on a busy machine Serve's five seconds are over before
-    its process has started, and it is killed and started again without end.
+    nobody saw has no events. Its log has whole URLs in it, and so ids of users: it goes to a socket that nobody reads.
+    A proxy has a minute to come up: on a busy machine Serve's five seconds are over before its process has started, and
+    it is killed and started again without end.
     """
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
+        "RAY_SERVE_HAPROXY_LOG_TARGET": str(folder / "log.sock"),
         "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
         "RAY_SERVE_HAPROXY_RETRIES": "3",
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
@@ -70,11 +72,10 @@ def running_service(config: ServeConfig, *, ready_timeout_s: float = READY_TIMEO
     Starts Ray, and stops it afterwards, unless this process has started it already.
 
     Raises:
-        InputError: the port is taken, the model is not registered or cannot be loaded, the service does not become
-            ready, or another Serve application runs in this Ray.
+        InputError: callers need a key and there is none, the port is taken, the model is not registered or cannot be
+            loaded, the service does not become ready, or another Serve application runs in this Ray.
     """
     config = config.resolved()
-    config.settings.token()
     ModelRegistry(config.settings.home).get(*parse_reference(config.model))
     port = config.port or free_port(config.host)
     check_port(config.host, port)
@@ -93,6 +94,7 @@ def running_service(config: ServeConfig, *, ready_timeout_s: float = READY_TIMEO
                 http_options=HTTPOptions(host=config.host, port=port),
                 controller_options=ControllerOptions(runtime_env={"env_vars": environment}),
             )
+            check_door(config.settings, listening_at())  # a Serve that ran already listens where it did
             options = {**config.deployment, "user_config": {"model": config.model}}
             settings = config.settings.model_dump(mode="json")
             serve.run(Recommender.options(**options).bind(settings), name=config.name)  # type: ignore[attr-defined]

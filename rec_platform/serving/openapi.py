@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from rec_platform.serving.guard import scope_of
 from rec_platform.serving.problems import SCHEMA, STATUS
 
 _PROBLEM = {"content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}
@@ -40,6 +41,11 @@ def describe(app: FastAPI, bodies: Sequence[type[BaseModel]]) -> None:
             components = schema.setdefault("components", {}).setdefault("schemas", {})
             components.update(definitions["$defs"])
             components["Problem"] = SCHEMA
+            schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+            for path, operations in schema["paths"].items():
+                needed = scope_of(path)
+                for operation in operations.values():
+                    operation["security"] = [] if needed is None else [{"key": [needed]}]
             for unused in ("HTTPValidationError", "ValidationError"):
                 components.pop(unused, None)
             app.openapi_schema = schema

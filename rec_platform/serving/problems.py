@@ -15,11 +15,13 @@ from rec_platform.errors import InputError
 TITLES = {
     "malformed": "The body is not JSON",
     "validation": "The request is not valid",
-    "unauthorized": "A valid bearer token is needed",
+    "unauthorized": "A valid key is needed",
+    "forbidden": "This is not allowed",
     "not-found": "There is nothing here",
     "method-not-allowed": "This method is not allowed here",
     "idempotency-mismatch": "This id was used for another request",
     "too-large": "The body is too large",
+    "too-many-requests": "Too many requests",
     "not-ready": "The service is not ready",
     "internal": "The service failed",
 }
@@ -27,10 +29,12 @@ STATUS = {
     "malformed": 400,
     "validation": 422,
     "unauthorized": 401,
+    "forbidden": 403,
     "not-found": 404,
     "method-not-allowed": 405,
     "idempotency-mismatch": 422,
     "too-large": 413,
+    "too-many-requests": 429,
     "not-ready": 503,
     "internal": 500,
 }
@@ -79,9 +83,12 @@ class Problem(Exception):
 
     def response(self, request: Request) -> Response:
         """The HTTP answer."""
-        request_id = request.headers.get("x-request-id")
+        return self.refusal(instance=request.url.path, request_id=request.headers.get("x-request-id"))
+
+    def refusal(self, *, instance: str | None = None, request_id: str | None = None) -> Response:
+        """The HTTP answer to a request that may not be looked at."""
         return Response(
-            json.dumps(self.body(instance=request.url.path, request_id=request_id)),
+            json.dumps(self.body(instance=instance, request_id=request_id)),
             self.status,
             headers=self.headers,
             media_type="application/problem+json",

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 import rec_platform
 from rec_platform.serving.api_models import MAX_LIMIT, Identifier, RecommendationRequest, RecommendationResponse
 from rec_platform.serving.event_models import EventBatch, EventsAccepted
-from rec_platform.serving.guard import Guard, read_body
+from rec_platform.serving.guard import Cors, Guard, read_body
 from rec_platform.serving.openapi import ERRORS, body_of, describe
 from rec_platform.serving.problems import Problem, from_validation
 from rec_platform.serving.runtime import ServiceRuntime
@@ -64,10 +64,14 @@ def create_app(runtime: ServiceRuntime | None) -> FastAPI:
         summary="Recommendations with exact propensities, and the events they lead to.",
         openapi_url="/v1/openapi.json",
         redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    app.add_middleware(Guard, token=runtime.token if runtime else None)
+    if runtime is not None:
+        app.add_middleware(Guard, access=runtime.access)
+        if runtime.settings.cors_origins:  # before the guard: a browser asks without a key whether it may ask
+            app.add_middleware(Cors, origins=runtime.settings.cors_origins)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _bad_parameters)

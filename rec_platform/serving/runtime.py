@@ -17,9 +17,11 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 import rec_platform
 from rec_platform.registry import ModelRegistry
+from rec_platform.serving.access import KEPT, Access
 from rec_platform.serving.api_models import RecommendationRequest
 from rec_platform.serving.decision_service import Answer, Ask
 from rec_platform.serving.event_intake import read_events
+from rec_platform.serving.failures import log_failure
 from rec_platform.serving.group_commit import StoreBusy
 from rec_platform.serving.model_slot import ModelSlot
 from rec_platform.serving.problems import Problem
@@ -43,30 +45,30 @@ class ServiceRuntime:
         decide: decides one ask. A batching version may be put in its place (`rec_platform.serving.app`).
 
     Raises:
-        InputError: the store or the token file cannot be opened.
+        InputError: the store, the file of keys or the token cannot be read, or a key is required and there is none.
     """
 
     def __init__(self, settings: ServiceSettings) -> None:
         self.settings = settings
-        self.token = settings.token()
+        self.access = Access(settings)
         self.store = EventStore(settings.store_url)
         self.slot = ModelSlot(ModelRegistry(settings.home), self.store)
         self.decide: Decide = self._decide_alone
         self._feed = ChangeFeed(self.store)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="decide")
         self._started = datetime.now(UTC)
-        self._poller: asyncio.Task | None = None
+        self._pollers: list[asyncio.Task] = []
 
     async def start(self) -> None:
-        """Follow the registry from now on."""
-        self._poller = asyncio.create_task(self._poll())
+        """Follow the registry and the file of keys from now on; a revoked key does not wait for a model to load."""
+        self._pollers = [asyncio.create_task(self._poll(look)) for look in (self.slot.refresh, self.access.refresh)]
 
     async def stop(self) -> None:
         """Write what waits and let go of the store."""
-        if self._poller is not None:
-            self._poller.cancel()
+        for poller in self._pollers:
+            poller.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._poller
+                await poller
         self._executor.shutdown()
         self._feed.close()
         await asyncio.to_thread(self.store.close)
@@ -106,7 +108,7 @@ class ServiceRuntime:
         answer = await self._decided(ask)
         written = self._submit(lambda: self.store.add_decision(answer.row))
         if self.settings.decision_log == "async" and not given:
-            written.add_done_callback(_log_failure)
+            written.add_done_callback(lambda done: _log_unwritten(done, ask.recommendation_id))
             return answer.response
         if not await self._durable(written):
             return await self._replay(ask) or answer.response  # another request with this id was faster
@@ -147,7 +149,13 @@ class ServiceRuntime:
             raise self._no_model()
         if not self.store.alive:
             raise Problem("not-ready", "the event store cannot write")
-        return {"status": "ready", "model": self._model(), "wanted": self.slot.wanted, "load_error": self.slot.error}
+        return {
+            "status": "ready",
+            "model": self._model(),
+            "wanted": self.slot.wanted,
+            "load_error": self.slot.error,
+            "key_error": KEPT if self.access.error else None,
+        }
 
     def info(self) -> dict[str, Any]:
         """Versions and state; no secrets."""
@@ -162,7 +170,9 @@ class ServiceRuntime:
             "load_error": self.slot.error,
             "decision_log": self.settings.decision_log,
             "store": self.store.writer.dialect.name,
-            "authentication": self.token is not None,
+            "authentication": "required" if self.access.required else "off",
+            "keys": self.access.keys,
+            "key_error": self.access.error,
         }
 
     def _model(self) -> dict[str, Any] | None:
@@ -212,16 +222,16 @@ class ServiceRuntime:
     async def _durable(self, written: Future) -> Any:
         try:
             return await asyncio.wrap_future(written)
-        except (DBAPIError, PoolTimeout):
-            log.exception("the event store could not write")
+        except (DBAPIError, PoolTimeout) as error:
+            log_failure(log, "the event store could not write", error)
             raise Problem("not-ready", "the event store could not write", headers={"Retry-After": "1"}) from None
 
-    async def _poll(self) -> None:
+    async def _poll(self, look: Callable[[], None]) -> None:
         while True:
             await asyncio.sleep(self.settings.poll_seconds)
-            await asyncio.to_thread(self.slot.refresh)
+            await asyncio.to_thread(look)
 
 
-def _log_failure(written: Future) -> None:
-    if written.exception() is not None:
-        log.error("a decision could not be logged: %s", written.exception())
+def _log_unwritten(written: Future, decision_id: str) -> None:
+    if (error := written.exception()) is not None:
+        log_failure(log, f"decision {decision_id} could not be logged", error)

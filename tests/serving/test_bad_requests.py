@@ -170,24 +170,6 @@ def test_large_bodies(start, tmp_path) -> None:
     assert_problem(client.post(EVENTS, content=iter([b" " * 1000] * 3)), 413, "too-large")
 
 
-def test_token(start, tmp_path) -> None:
-    (tmp_path / "token").write_text("secret\n")
-    client = start(token_file=tmp_path / "token")
-    for headers in (
-        {},
-        {"Authorization": "Bearer wrong"},
-        {"Authorization": "secret"},
-        {"Authorization": "Basic secret"},
-    ):
-        problem = client.get("/v1/info", headers=headers)
-        assert_problem(problem, 401, "unauthorized")
-        assert problem.headers["www-authenticate"] == "Bearer"
-    answer = client.get("/v1/info", headers={"Authorization": "Bearer secret"})
-    assert answer.status_code == 200
-    assert "secret" not in answer.text
-    assert client.get("/healthz").status_code == 200
-
-
 def test_an_unknown_model_is_not_ready(start) -> None:
     client = start("nobody@champion")
     assert client.get("/healthz").status_code == 200

@@ -38,7 +38,7 @@ def test_our_files_are_good(path: Path) -> None:
     application = values["applications"][0]
     assert deployed.max_ongoing_requests == application["deployments"][0]["max_ongoing_requests"] > 5
     build(application["args"])  # as `serve deploy` does
-    assert config.host == "127.0.0.1" or config.settings.token_file is not None  # open to others: only with a token
+    assert config.settings.authentication == ("off" if config.host == "127.0.0.1" else "required")
 
 
 def test_production_follows_the_load() -> None:
