@@ -86,12 +86,12 @@ def test_evaluate_models_promote_rollback(trained: Path, capsys: pytest.CaptureF
     assert run(["models", "list", *home, "--json"]) == 0
     (row,) = json.loads(said(capsys)[0].splitlines()[-1])["models"]
     assert (row["name"], row["version"], row["aliases"]) == ("tiny", 1, [])
-    assert run(["models", "promote", "tiny", "1", *home, "--json"]) == 0
-    assert json.loads(said(capsys)[0].splitlines()[-1])["version"] == 1
+    assert run(["models", "promote", "tiny", "--candidate", "1", *home, "--json"]) == 0
+    assert json.loads(said(capsys)[0].splitlines()[-1])["move"]["version"] == 1
     assert run(["models", "list", *home]) == 0
     assert "champion" in said(capsys)[0]
     assert run(["models", "rollback", "tiny", *home]) == 2  # there is nothing before it
-    assert run(["models", "promote", "tiny", "9", *home]) == 2
+    assert run(["models", "promote", "tiny", "--candidate", "9", *home]) == 2
     said(capsys)
     assert run(["models", "show", "tiny", *home, "--json"]) == 0
     assert json.loads(said(capsys)[0].splitlines()[-1])["experiment"]["seed"] == 1
@@ -105,7 +105,11 @@ def test_second_version_and_resume(trained: Path, capsys: pytest.CaptureFixture[
     assert (line["model"], line["env_steps"]) == ("tiny@2", 768)
     assert run(["train", experiment, *home, "--resume", "--set", "seed=2", *more]) == 2
     assert "another experiment" in said(capsys)[1]
-    for arguments in (["promote", "tiny", "1"], ["promote", "tiny", "2"], ["rollback", "tiny"]):
+    for arguments in (
+        ["promote", "tiny", "--candidate", "1"],
+        ["promote", "tiny", "--candidate", "2", "--force", "--reason", "trial"],
+        ["rollback", "tiny"],
+    ):
         assert run(["models", *arguments, *home, "--json"]) == 0
     assert json.loads(said(capsys)[0].splitlines()[-1])["version"] == 1
 
