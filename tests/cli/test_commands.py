@@ -106,9 +106,9 @@ def test_second_version_and_resume(trained: Path, capsys: pytest.CaptureFixture[
     assert run(["train", experiment, *home, "--resume", "--set", "seed=2", *more]) == 2
     assert "another experiment" in said(capsys)[1]
     for arguments in (
-        ["promote", "tiny", "--candidate", "1"],
-        ["promote", "tiny", "--candidate", "2", "--force", "--reason", "trial"],
-        ["rollback", "tiny"],
+        ["promote", "tiny", "--candidate", "1", "--alias", "trial"],
+        ["promote", "tiny", "--candidate", "2", "--alias", "trial", "--force", "--reason", "newer"],
+        ["rollback", "tiny", "--alias", "trial"],
     ):
         assert run(["models", *arguments, *home, "--json"]) == 0
     assert json.loads(said(capsys)[0].splitlines()[-1])["version"] == 1
