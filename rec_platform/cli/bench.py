@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rec_platform.cli import bench_serving
 from rec_platform.cli.output import console, print_json, stdout
 
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ app = typer.Typer(no_args_is_help=True, help="Measure speed.")
 @app.callback()
 def _group() -> None:
     """Measure speed."""
+
+
+app.command("serving")(bench_serving.serving)
+app.command("events")(bench_serving.events)
 
 
 @app.command("simulation")

@@ -7,7 +7,20 @@ import sys
 import typer
 from rich.console import Console
 
-from rec_platform.cli import bench, compare, evaluate, ingest, join, keys, models, quickstart, segment, serve, train
+from rec_platform.cli import (
+    bench,
+    compare,
+    doctor,
+    evaluate,
+    ingest,
+    join,
+    keys,
+    models,
+    quickstart,
+    segment,
+    serve,
+    train,
+)
 from rec_platform.errors import InputError
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
@@ -33,6 +46,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(bench.app, name="bench")
 app.command("serve")(serve.serve)
 app.add_typer(keys.app, name="keys")
+app.command("doctor")(doctor.doctor)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -83,25 +83,30 @@ class ServeConfig:
             settings=settings,
         )
 
-    def resolved(self) -> ServeConfig:
-        """The same with absolute paths (replicas run in another folder), and it is settled whether callers need a key.
-
-        Raises:
-            InputError: they need one and there is none, or they need none and the service is open to other machines.
-        """
+    def located(self) -> ServeConfig:
+        """The same with absolute paths: replicas run in another folder."""
         paths = {
             "home": platform_home(self.settings.home),
             "key_file": self.settings.key_path.absolute(),
             "token_file": self.settings.token_file and self.settings.token_file.absolute(),
         }
-        settings = self.settings.model_copy(update=paths)
+        return replace(self, settings=self.settings.model_copy(update=paths))
+
+    def resolved(self) -> ServeConfig:
+        """`located`, and it is settled whether callers need a key.
+
+        Raises:
+            InputError: they need one and there is none, or they need none and the service is open to other machines.
+        """
+        located = self.located()
+        settings = located.settings
         if settings.authentication is None:
             needed = not on_loopback(self.host) or settings.has_credentials()
             settings = settings.model_copy(update={"authentication": "required" if needed else "off"})
         check_door(settings, self.host)
         if settings.authentication == "required":
             settings.check_credentials()
-        return replace(self, settings=settings)
+        return replace(located, settings=settings)
 
 
 def check_door(settings: ServiceSettings, host: str | None) -> None:

@@ -1,0 +1,1 @@
+"""How fast the service is: a load generator, what it is pointed at, and what is made of its answers."""
