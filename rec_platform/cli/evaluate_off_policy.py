@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -16,15 +15,20 @@ from rec_platform.cli.train import check_report
 from rec_platform.errors import InputError
 
 if TYPE_CHECKING:
-    from rec_platform.evaluation.off_policy.bandit_feedback import BanditFeedback
-    from rec_platform.evaluation.off_policy.estimate import EstimateWarning
     from rec_platform.evaluation.off_policy.intervals import Interval, Method
-    from rec_platform.evaluation.off_policy.logs.decision_log import DecisionLog
-    from rec_platform.evaluation.off_policy.logs.shown_slates import ShownSlates
-    from rec_platform.evaluation.off_policy.slate_feedback import SlateFeedback
-    from rec_platform.types import Float64
+    from rec_platform.evaluation.off_policy.logs.judged import Judged
 
 UNIFORM = "uniform"
+
+NAMES = (
+    "Names, separated by commas. Items: ips, clipped_ips, snips, sub_gaussian_ips, dm, dr, sndr, switch_dr, dr_os; "
+    "default ips,snips,dm,dr,sndr,dr_os. Slates: ips, snips; where no slot's reward depends on later ones rips, "
+    "rsnips, cascade_dr, cascade_sndr; on none of the others, and with marginals of slots, independent_ips, "
+    "independent_snips, and in a log uniform over at most 50 items pseudo_inverse, pseudo_inverse_sn; default "
+    "ips,snips,rips,rsnips,cascade_sndr. Sessions: trajectory_is, trajectory_snis, "
+    "per_decision_is, per_decision_snis (the default), and of slates of one sequential_dr, sequential_sndr, fitted_q, "
+    "magic."
+)
 
 
 def off_policy(
@@ -51,9 +55,14 @@ def off_policy(
         Literal["user", "decision"] | None,
         typer.Option(help="What is resampled as a whole; default user, for open-bandit, which knows none, decision."),
     ] = None,
-    estimators: Annotated[
-        str | None, typer.Option(help="Names, separated by commas; default ips,snips,dm,dr,sndr,dr_os.")
+    unit: Annotated[
+        Literal["item", "slate", "session"] | None,
+        typer.Option(help="What the reward is of; default slate where propensities are steps of slates, else item."),
     ] = None,
+    gamma: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="Discount of a session's later steps; default 1.")
+    ] = None,
+    estimators: Annotated[str | None, typer.Option(help=NAMES)] = None,
     interval: Annotated[
         Literal["bootstrap", "bootstrap_t", "student_t"], typer.Option(help="How intervals are made.")
     ] = "bootstrap_t",
@@ -65,16 +74,20 @@ def off_policy(
 ) -> None:
     """Estimate what a policy would have earned from the log of another, and say how far that can be believed.
 
-    Slates whose propensities are steps are evaluated whole, everything else item by item.
+    Slates whose propensities are steps are evaluated whole, everything else item by item. With --unit session slates
+    of one session_id, or linked by previous_decision_id, are one episode, weighted by the product of its slates.
     """
     check_report(report)
     names = None if estimators is None else [part.strip() for part in estimators.split(",") if part.strip()]
     if names == []:
         raise InputError("--estimators", "none is named", "e.g. ips,snips,dr")
+    if gamma is not None and unit != "session":
+        raise InputError("--gamma", "only sessions have later steps", "add --unit session")
 
     from rec_platform.data.dataset import Dataset
     from rec_platform.data.ingest import ingest
     from rec_platform.evaluation.off_policy.logs.decision_log import DecisionLog
+    from rec_platform.evaluation.off_policy.logs.judged import judge
 
     groups: Literal["user", "decision"] = group_by or ("user" if format_ == "folder" else "decision")
     with tempfile.TemporaryDirectory(prefix="rec-") as folder:
@@ -83,7 +96,17 @@ def off_policy(
             ingest(log, format_, Path(folder) / "log")
         known = None if users is None else Dataset.open(users)
         decisions = DecisionLog.open(log if format_ == "folder" else Path(folder) / "log", home=home, users=known)
-        judged = feedback_of(decisions, target, reward, groups, greedy=greedy)
+        tell(f"{len(decisions):,} decisions: what {target} would have done")
+        judged = judge(
+            decisions,
+            target,
+            reward=reward,
+            unit=unit,
+            groups=groups,
+            gamma=1.0 if gamma is None else gamma,
+            greedy=greedy,
+            names=names or (),
+        )
     bounds = _intervals(judged, names or (), interval, confidence, seed)
     figures = _figures(judged)
     if report is not None:
@@ -98,75 +121,14 @@ def off_policy(
     _print(bounds, figures, f"{target} on {log}, {confidence:.0%} intervals ({interval})")
 
 
-@dataclass(frozen=True)
-class Judged:
-    """Attributes:
-    feedback: what estimators take.
-    weights: importance weights float64 [n] of items or slates.
-    unit: what the reward is of, ``item`` or ``slate``.
-    logged: the log's own mean reward.
-    left_out: decisions by why they are not judged.
-    warnings: of the log, whatever the estimator.
-    """
-
-    feedback: BanditFeedback | SlateFeedback
-    weights: Float64
-    unit: str
-    logged: float
-    left_out: Mapping[str, int]
-    warnings: tuple[EstimateWarning, ...] = ()
-
-
-def feedback_of(
-    log: DecisionLog, target: str, reward: str | None, groups: Literal["user", "decision"], *, greedy: bool = False
-) -> Judged:
-    """The log beside the target that was named.
-
-    Raises:
-        InputError: a target that is none, or a log that does not tell what it would have done.
-    """
-    from rec_platform.evaluation.off_policy.logs.reproduction import reproduce
-    from rec_platform.evaluation.off_policy.logs.shown_items import ShownItems
-    from rec_platform.evaluation.off_policy.logs.shown_slates import ShownSlates, whole_slates
-    from rec_platform.evaluation.off_policy.logs.target_table import read_target, uniform
-
-    table = Path(target).suffix == ".csv"
-    if table and not Path(target).is_file():
-        raise InputError("--target", f"there is no file {target}", "give a CSV of item_id, position, probability")
-    if table or (target == UNIFORM and not whole_slates(log)):
-        shown = ShownItems.read(log, reward, groups=groups)
-        positions = int(shown.positions.max(initial=0)) + 1
-        probabilities = uniform(len(shown.item_ids), positions)
-        if table:
-            probabilities = read_target(Path(target), shown.item_ids, positions)
-        items = shown.feedback(probabilities)
-        return Judged(items, items.weights, "item", float(shown.rewards.mean()), shown.left_out)
-    slates = ShownSlates.read(log, reward)
-    steps = slates.uniform() if target == UNIFORM else _steps_of_model(slates, target, greedy=greedy)
-    whole = slates.feedback(steps)
-    logged = float(slates.rewards.sum(axis=1).mean())
-    return Judged(
-        whole, whole.joint_weights, "slate", logged, slates.left_out, (*slates.warnings, *reproduce(log).warnings)
-    )
-
-
-def _steps_of_model(slates: ShownSlates, target: str, *, greedy: bool) -> Float64:
-    from rec_platform.registry.registry import parse_reference
-
-    bundle = slates.log.registry.get(*parse_reference(target)).load()
-    tell(f"{len(slates):,} slates: what {target} would have done")
-    return slates.of_model(bundle, bundle.greedy_policy if greedy else bundle.policy)
-
-
 def _intervals(
     judged: Judged, names: Sequence[str], method: Method, confidence: float, seed: int
 ) -> dict[str, Interval]:
     from rec_platform.evaluation.off_policy.by_name import estimates
     from rec_platform.evaluation.off_policy.intervals import bootstrap_intervals, interval
 
-    found = {
-        name: one.with_warnings(*judged.warnings) for name, one in estimates(judged.feedback, names, seed=seed).items()
-    }
+    made = estimates(judged.feedback, names, seed=seed, steps=judged.steps, lacking=judged.lacking)
+    found = {name: one.with_warnings(*judged.warnings) for name, one in made.items()}
     if method == "student_t":
         return {name: interval(one, method, confidence) for name, one in found.items()}
     drawn = bootstrap_intervals(list(found.values()), method, confidence, seed=seed)

@@ -73,7 +73,7 @@ class Exposures:
         return Exposures(
             users=users[order],
             ends=events_before(histories, users[order], timestamps[order]),
-            sessions=_sessions(table)[order],
+            sessions=session_numbers(table)[order],
             items=items[order],
             chosen=chosen[order],
             propensities=propensities[order],
@@ -156,8 +156,8 @@ def _rewards(rewards: pa.ChunkedArray, slate_size: int) -> tuple[tuple[str, ...]
     return names, out
 
 
-def _sessions(table: pa.Table) -> NDArray[np.int64]:
-    """Int64 [D]: a number a session."""
+def session_numbers(table: pa.Table) -> NDArray[np.int64]:
+    """Int64 [D]: a number a session, of the rows of `schema.DECISIONS` (see `Exposures.build`)."""
     named = table["session_id"].combine_chunks().dictionary_encode()
     numbers = pc.fill_null(named.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
     users = table["user_id"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)

@@ -86,8 +86,15 @@ def test_a_model_on_its_own_log(
     clicked = sum(reward > 0 for reward in read_joined(joined)["reward"].to_pylist())
     assert told["logged_reward"] == pytest.approx(clicked / (USERS * EACH))
     assert told["effective_sample_size"] == pytest.approx(USERS * EACH, rel=1e-6)
+    cascade = told["estimates"].pop("cascade_sndr")  # corrects for chance too
+    assert cascade["lower"] < told["logged_reward"] < cascade["upper"]
     for one in told["estimates"].values():
         assert one["value"] == pytest.approx(told["logged_reward"], rel=1e-5)
+    assert run([*arguments, "--target", "tiny@1", "--unit", "session"]) == 0
+    sessions = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (sessions["unit"], sessions["units"]) == ("session", USERS)
+    for one in sessions["estimates"].values():
+        assert one["value"] == pytest.approx(clicked / USERS, rel=1e-5)
     assert run(arguments) == 0
     uniform = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert uniform["unit"] == "slate"

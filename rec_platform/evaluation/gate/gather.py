@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy.stats import norm
 
+from rec_platform.errors import InputError
 from rec_platform.evaluation.gate.evidence import Compared, Evidence
 from rec_platform.evaluation.gate.settings import GateSettings
 from rec_platform.evaluation.off_policy.diagnostics import effective_sample_size
@@ -67,6 +68,9 @@ def gather(
     if log is None:
         return known
     slates = ShownSlates.read(log, reward)
+    if slates.behaviour_steps is None:
+        problem = "its propensities are marginals of slots, of which no slate's chance follows"
+        raise InputError("--log", problem, "log the steps of slates: models with such samplers are judged by A/B tests")
     steps = (slates.of_model(new, new.policy), _steps_of(slates, None if champion is None else champion.load()))
     logged = (*slates.warnings, *reproduce(log).warnings)
     about = log.about | {"reward": reward or "default", "left_out": dict(slates.left_out)}

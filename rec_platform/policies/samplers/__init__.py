@@ -12,9 +12,21 @@ from rec_platform.policies.samplers.greedy import Greedy
 from rec_platform.policies.samplers.per_slot import PerSlot
 from rec_platform.policies.samplers.plackett_luce import PlackettLuce
 from rec_platform.policies.samplers.ratio_optimal import RatioOptimal
+from rec_platform.policies.samplers.step_tables import SLOT_AFTER_SLOT, StepTables, step_tables
 from rec_platform.policies.samplers.thompson import Thompson
 
-__all__ = ["EpsilonGreedy", "Greedy", "PerSlot", "PlackettLuce", "RatioOptimal", "Thompson", "build"]
+__all__ = [
+    "SLOT_AFTER_SLOT",
+    "EpsilonGreedy",
+    "Greedy",
+    "PerSlot",
+    "PlackettLuce",
+    "RatioOptimal",
+    "StepTables",
+    "Thompson",
+    "build",
+    "step_tables",
+]
 
 
 def _epsilon_greedy(epsilon: float, base: dict[str, Any] | None = None) -> Sampler:

@@ -46,7 +46,7 @@ class PerSlot:
         positions = np.zeros((len(left), slate_size), dtype=np.int32)
         rows = np.arange(len(left))
         for slot in range(slate_size):
-            cumulative = np.cumsum(self._probabilities(scores, left, slot), axis=1)
+            cumulative = np.cumsum(self.probabilities(scores, left, slot), axis=1)
             if self.propensity_kind == "deterministic":
                 chosen = np.argmax(cumulative, axis=1)
             else:  # a point in (0, total] never falls on a probability of 0
@@ -61,13 +61,13 @@ class PerSlot:
         steps = np.zeros(positions.shape)
         rows = np.arange(len(left))
         for slot in range(positions.shape[1]):
-            steps[:, slot] = self._probabilities(scores, left, slot)[rows, positions[:, slot]]
+            steps[:, slot] = self.probabilities(scores, left, slot)[rows, positions[:, slot]]
             left[rows, positions[:, slot]] = False
         if self.propensity_kind == "deterministic":
             return np.logical_and.accumulate(steps == 1.0, axis=1).astype(np.float64)
         return steps
 
-    def _probabilities(self, scores: Scores, left: np.ndarray, slot: int) -> Float64:
+    def probabilities(self, scores: Scores, left: np.ndarray, slot: int) -> Float64:
         """Float64 [B, M] of the slot, 0 where ``left`` bool [B, M] is not."""
         block = (
             scores.values if scores.per_slot is None else scores.per_slot[:, min(slot, scores.per_slot.shape[1] - 1)]

@@ -82,7 +82,10 @@ class LoggedRequests:
         )
 
     def observation(self, rows: Int64) -> tuple[Observation, Int32]:
-        """Of some requests: the observation over the whole catalogue, and the positions [B, k] of what was shown."""
+        """Of some requests: the observation over the whole catalogue, and the positions [B, k] of what was shown.
+
+        Those are -1 where the model does not have the item.
+        """
         everything = np.arange(self.num_items, dtype=np.int32)
         available = np.ones((len(rows), self.num_items), dtype=np.bool_)
         for number, row in enumerate(rows):
@@ -95,7 +98,8 @@ class LoggedRequests:
             if barred is not None:
                 available[number, barred[barred >= 0]] = False
         shown = self.shown[rows]
-        available[np.arange(len(rows))[:, None], shown] = True
+        known = np.nonzero(shown >= 0)
+        available[known[0], shown[known]] = True
         return (
             Observation(
                 user_features=self.user_features[rows],

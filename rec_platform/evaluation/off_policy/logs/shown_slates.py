@@ -4,26 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from rec_platform.data.join.outcomes import SPEC_CHANNEL
-from rec_platform.errors import InputError
 from rec_platform.evaluation.off_policy.diagnostics import inverse_propensity_warnings, propensity_floor_warnings
 from rec_platform.evaluation.off_policy.estimate import EstimateWarning, Int64
 from rec_platform.evaluation.off_policy.logs.decision_log import DecisionLog
 from rec_platform.evaluation.off_policy.logs.joined_decisions import DETERMINISTIC, JoinedDecisions
-from rec_platform.evaluation.off_policy.logs.requests import LoggedRequests
 from rec_platform.evaluation.off_policy.logs.shown_items import slot_rewards
+from rec_platform.evaluation.off_policy.logs.target_steps import ModelSteps
 from rec_platform.evaluation.off_policy.slate_feedback import SlateFeedback
 from rec_platform.policies.policy import Policy
 from rec_platform.registry.bundle import Bundle
 from rec_platform.types import Bool, Float64, PropensityKind
 
 STEP: PropensityKind = "plackett_luce_step"
-CHUNK = 512
+MARGINAL: PropensityKind = "slot_marginal"
 
 
 def whole_slates(log: DecisionLog) -> bool:
@@ -45,10 +46,11 @@ class ShownSlates:
     Attributes:
         log: where they are from.
         table: their rows of it.
+        rows: int64 [n] their numbers in it.
         items: int64 [n, k] catalogue indices.
         rewards: float64 [n, k].
-        behaviour: float64 [n, k] logged P(item in slot | earlier slots).
-        deterministic: the log was made without chance.
+        behaviour: float64 [n, k] logged propensities.
+        kind: of these: steps or marginals of slots, which are one where a slate has one item; or ``deterministic``.
         available: int64 [n] how many items could be shown.
         groups: int64 [n] the user.
         left_out: decisions by why they are not among these.
@@ -56,10 +58,11 @@ class ShownSlates:
 
     log: DecisionLog
     table: pa.Table
+    rows: Int64
     items: Int64
     rewards: Float64
     behaviour: Float64
-    deterministic: bool
+    kind: PropensityKind
     available: Int64
     groups: Int64
     left_out: Mapping[str, int]
@@ -72,14 +75,16 @@ class ShownSlates:
             reward: see `ShownItems.read`; that by the spec contains what callers told of whole slates.
 
         Raises:
-            InputError: none joined, propensities that are not steps, an unknown channel.
+            InputError: none joined, propensities of several kinds, an unknown channel.
         """
         flat = JoinedDecisions.of(log)
+        drawn = flat.with_chance()[1]
+        return ShownSlates.of_length(log, flat, int(np.bincount(flat.sizes[drawn]).argmax()), reward)
+
+    @staticmethod
+    def of_length(log: DecisionLog, flat: JoinedDecisions, k: int, reward: str | None = None) -> ShownSlates:
+        """Those of k items; raises as `read`."""
         kind, drawn = flat.with_chance()
-        if kind not in (STEP, DETERMINISTIC):
-            problem = f"its propensities are of the kind {kind}"
-            raise InputError("--log", problem, "slates need steps; marginals of slots are evaluated item by item")
-        k = int(np.bincount(flat.sizes[drawn]).argmax())
         known = np.ones(len(flat.table), dtype=np.bool_)
         known[flat.owner[(flat.items < 0) | ~np.isfinite(flat.propensities)]] = False
         kept = drawn & (flat.sizes == k) & known
@@ -90,10 +95,11 @@ class ShownSlates:
         return ShownSlates(
             log=log,
             table=table,
+            rows=np.flatnonzero(kept),
             items=flat.items[inside].reshape(-1, k),
             rewards=rewards,
             behaviour=flat.propensities[inside].reshape(-1, k),
-            deterministic=kind == DETERMINISTIC,
+            kind=cast(PropensityKind, kind),
             available=flat.available[kept],
             groups=flat.users[kept],
             left_out={
@@ -109,22 +115,51 @@ class ShownSlates:
 
     @property
     def warnings(self) -> tuple[EstimateWarning, ...]:
-        """Of the propensities that were logged, whatever they are compared with."""
-        left = self.available[:, None] - np.arange(self.items.shape[1])
+        """Of the propensities that were logged, whatever they are compared with; none of one that has no chance."""
+        if self.deterministic:
+            return ()
+        taken = 0 if self.kind == MARGINAL else np.arange(self.items.shape[1])
+        left = np.broadcast_to(self.available[:, None] - taken, self.items.shape)
         return (
             *inverse_propensity_warnings(self.behaviour.ravel(), left.ravel()),
             *propensity_floor_warnings(self.behaviour.ravel()),
         )
+
+    @property
+    def deterministic(self) -> bool:
+        """The log was made without chance."""
+        return self.kind == DETERMINISTIC
+
+    @property
+    def behaviour_steps(self) -> Float64 | None:
+        """Float64 [n, k] P(item in slot | earlier slots), where that was logged."""
+        return self.behaviour if self.kind != MARGINAL or self.items.shape[1] == 1 else None
+
+    @cached_property
+    def uniformly_drawn(self) -> bool:
+        """Whether every slate was drawn uniformly from what could be shown."""
+        return not self.deterministic and bool(np.allclose(self.behaviour, self.uniform(), rtol=1e-6, atol=0.0))
+
+    @property
+    def behaviour_marginals(self) -> Float64 | None:
+        """Float64 [n, k] P(item in slot) whatever the others, where that was logged or follows."""
+        if self.kind == MARGINAL or self.items.shape[1] == 1:
+            return self.behaviour
+        return self.uniform_marginals() if self.uniformly_drawn else None
 
     def uniform(self) -> Float64:
         """Steps float64 [n, k] of slates drawn uniformly from what could be shown."""
         left = self.available[:, None] - np.arange(self.items.shape[1])
         return 1.0 / np.maximum(left, 1)
 
+    def uniform_marginals(self) -> Float64:
+        """P(item in slot) float64 [n, k] of such slates."""
+        return np.repeat(1.0 / np.maximum(self.available, 1), self.items.shape[1]).reshape(self.items.shape)
+
     def of_model(self, bundle: Bundle, policy: Policy) -> Float64:
         """Steps float64 [n, k] of a model's policy at the requests as they were.
 
-        A slate with an item that is not in the model's catalogue is one that it would never show.
+        From an item on that is not in the model's catalogue they are 0: it would never show that.
 
         Args:
             policy: `Bundle.policy` or `Bundle.greedy_policy`.
@@ -133,32 +168,36 @@ class ShownSlates:
             InputError: its propensities are not steps, it needs what the log does not have, or most of what was shown
                 is not in its catalogue.
         """
-        kind = policy.sampler.propensity_kind
-        if kind not in (STEP, "deterministic") and self.items.shape[1] > 1:
-            problem = f"{bundle.manifest.name} gives {kind} propensities, the log has steps of slates"
-            raise InputError("--target", problem, "evaluate it on a log of slates of one")
-        requests = LoggedRequests.of(self.log, self.table, bundle)
-        steps = np.zeros(self.items.shape)
-        possible = np.flatnonzero((requests.shown >= 0).all(axis=1))
-        for start in range(0, len(possible), CHUNK):
-            rows = possible[start : start + CHUNK]
-            steps[rows] = policy.propensity(*requests.observation(rows))
-        return steps
+        return ModelSteps.of(self, bundle, policy).propensities()
 
-    def feedback(self, target: Float64, *, rewards: Float64 | None = None, rows: Bool | None = None) -> SlateFeedback:
-        """What estimators take, of a target whose steps [n, k] are known.
+    def feedback(
+        self,
+        target: Float64 | None = None,
+        *,
+        marginals: Float64 | None = None,
+        rewards: Float64 | None = None,
+        rows: Bool | None = None,
+    ) -> SlateFeedback:
+        """What estimators take, of a target whose steps or marginals of slots, [n, k], are known.
 
         Args:
             rewards: float64 [n, k] instead of those read.
             rows: bool [n] of the slates that are taken; all if None.
         """
-        kept = np.ones(len(self), dtype=np.bool_) if rows is None else rows
+        if marginals is None and self.items.shape[1] == 1:
+            marginals = target
+
+        def of(column: Float64 | None) -> Float64 | None:
+            return column if column is None or rows is None else column[rows]
+
         return SlateFeedback(
-            items=self.items[kept],
-            rewards=(self.rewards if rewards is None else rewards)[kept],
-            behaviour_steps=self.behaviour[kept],
-            target_steps=target[kept],
-            groups=self.groups[kept],
+            items=self.items if rows is None else self.items[rows],
+            rewards=(self.rewards if rewards is None else rewards)[slice(None) if rows is None else rows],
+            behaviour_steps=of(self.behaviour_steps),
+            target_steps=of(target),
+            behaviour_marginals=of(self.behaviour_marginals),
+            target_marginals=of(marginals),
+            groups=self.groups if rows is None else self.groups[rows],
             deterministic=self.deterministic,
         )
 

@@ -2,107 +2,24 @@
 
 from __future__ import annotations
 
-import json
-from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
+from slates_by_hand import BEHAVIOUR, ITEMS_, LIKED, NAMES, TARGET, K, logged, registered, softmax_slates, told
 
 from rec_platform.cli.main import run
 from rec_platform.data.catalog import Catalog
-from rec_platform.data.dataset import Dataset
 from rec_platform.data.feedback import FeedbackRule
-from rec_platform.data.manifest import Source
-from rec_platform.data.schema import DECISIONS, INTERACTIONS, ITEMS, USERS
-from rec_platform.data.writer import write_dataset
 from rec_platform.errors import InputError
 from rec_platform.evaluation.off_policy.logs.decision_log import DecisionLog
 from rec_platform.evaluation.off_policy.logs.shown_slates import ShownSlates
-from rec_platform.policies.policy import Policy, Sampler, Scorer
+from rec_platform.policies.policy import Policy
 from rec_platform.policies.samplers import Greedy, PlackettLuce
 from rec_platform.policies.scorers import ItemToItemScorer, StaticScorer
 from rec_platform.registry import Bundle, ModelRegistry, ObservationContract, write_bundle
 from rec_platform.types import Observation
-
-ITEMS_, K, SECOND = 5, 2, 1_000_000
-LIKED = np.array([0.1, 0.2, 0.3, 0.5, 0.7])
-NAMES = tuple("abcde")
-
-
-def registered(home: Path, name: str, scorer: Scorer, sampler: Sampler, **contract: Any) -> None:
-    catalog = Catalog(NAMES, NAMES, np.zeros((ITEMS_, 0), np.float32), (), np.full(ITEMS_, 0.2, np.float32))
-    content = {"history_length": 3, "slate_size": K, "full_catalogue": True, **contract}
-    ModelRegistry(home).register(
-        name,
-        lambda folder: write_bundle(
-            folder, policy=Policy(name, scorer, sampler), greedy_sampler=Greedy(), catalog=catalog,
-            observation=ObservationContract(**content), feedback=FeedbackRule(),
-        ),
-    )  # fmt: skip
-    ModelRegistry(home).promote(name, 1, actor="test", reason="trial")
-
-
-def softmax_slates(logits: np.ndarray) -> dict[tuple[int, ...], float]:
-    """P(slate) of a Plackett–Luce policy, by enumeration."""
-    masses, found = np.exp(logits), {}
-    for slate in permutations(range(ITEMS_), K):
-        left, chance = masses.sum(), 1.0
-        for item in slate:
-            chance *= masses[item] / left
-            left -= masses[item]
-        found[slate] = chance
-    return found
-
-
-def logged(folder: Path, logits: np.ndarray, rows: int, **changes: Any) -> Dataset:
-    """Slates drawn from Plackett–Luce by hand; each item shown is liked by itself; two decisions a user."""
-    rng = np.random.default_rng(0)
-    slates = softmax_slates(logits)
-    kinds = list(slates)
-    decisions, events = [], []
-    masses = np.exp(logits)
-    for row, drawn in enumerate(rng.choice(len(kinds), size=rows, p=list(slates.values()))):
-        slate = kinds[drawn]
-        steps, left = [], masses.sum()
-        for item in slate:
-            steps.append(float(masses[item] / left))
-            left -= masses[item]
-        likes = rng.random(K) < LIKED[list(slate)]
-        user, moment = f"u{row // 2:05d}", (1000 + row) * SECOND
-        decisions.append(
-            {
-                "decision_id": f"d{row}", "user_id": user, "timestamp": moment, "slate": [NAMES[i] for i in slate],
-                "propensities": steps, "propensity_kind": "plackett_luce_step", "policy": "hand",
-                "candidates": list(NAMES), "chosen": int(np.argmax(likes)) if likes.any() else -1,
-                "rewards": [("like", likes.astype(float).tolist())], "session_id": user, **changes,
-            }
-        )  # fmt: skip
-        events += [
-            {"user_id": user, "item_id": NAMES[i], "timestamp": moment + 1, "event": "like"}
-            for i, liked in zip(slate, likes, strict=True)
-            if liked
-        ]
-    users = [{"user_id": f"u{number:05d}"} for number in range(-(-rows // 2))]
-    return write_dataset(
-        folder, name="log", source=Source(name="test", format="generator"),
-        interactions=pa.Table.from_pylist(events, schema=INTERACTIONS),
-        items=pa.Table.from_pylist([{"item_id": name} for name in NAMES], schema=ITEMS),
-        users=pa.Table.from_pylist(users, schema=USERS),
-        decisions=pa.Table.from_pylist(decisions, schema=DECISIONS),
-    )  # fmt: skip
-
-
-BEHAVIOUR = np.array([0.0, 0.5, 1.0, 0.5, 0.0])
-TARGET = np.array([0.0, 0.0, 0.5, 1.0, 1.5])
-
-
-def told(capsys: pytest.CaptureFixture[str], home: Path, *arguments: str) -> dict[str, Any]:
-    assert run(["evaluate", "off-policy", *arguments, "--home", str(home), "--json"]) == 0
-    answer: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
-    return answer
 
 
 def test_a_policy_on_its_own_log_gives_its_own_mean(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -111,6 +28,8 @@ def test_a_policy_on_its_own_log_gives_its_own_mean(capsys: pytest.CaptureFixtur
     answer = told(capsys, tmp_path, "--log", str(tmp_path / "log"), "--target", "own")
     assert answer["unit"] == "slate"
     assert answer["effective_sample_size"] == pytest.approx(300)
+    cascade = answer["estimates"].pop("cascade_sndr")  # corrects for chance too
+    assert cascade["lower"] < answer["logged_reward"] < cascade["upper"]
     for one in answer["estimates"].values():
         assert one["value"] == pytest.approx(answer["logged_reward"], rel=1e-6)
 
@@ -193,7 +112,7 @@ def test_without_candidates_what_was_met_is_not_available(tmp_path: Path) -> Non
 def test_logs_that_do_not_do(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     registered(tmp_path, "m", StaticScorer(TARGET.astype(np.float32)), PlackettLuce())
     for changes, words in (
-        ({"propensity_kind": "slot_marginal"}, "slates need steps"),
+        ({"propensity_kind": "slot_marginal"}, "the log has slot_marginal propensities"),
         ({"chosen": None}, "of none of its decisions"),
         ({"propensity_kind": "deterministic"}, "the log is deterministic"),
     ):
@@ -222,13 +141,16 @@ def small_model(home: Path, name: str, known: tuple[str, ...]) -> Bundle:
 
 
 def test_items_that_the_model_does_not_know(tmp_path: Path) -> None:
-    """It would never show them; a model that knows few of those shown is one of something else."""
+    """From there on its steps are 0; a model that knows few of those shown is one of something else."""
     slates = ShownSlates.read(DecisionLog.of_dataset(logged(tmp_path / "log", BEHAVIOUR, 40)))
     small, stranger = small_model(tmp_path, "small", NAMES[:3]), small_model(tmp_path, "stranger", ("a", "y", "z"))
     steps = slates.of_model(small, small.policy)
     possible = (slates.items < 3).all(axis=1)
     assert 0 < possible.sum() < 40
     assert steps[possible] == pytest.approx(np.broadcast_to([1 / 3, 1 / 2], (possible.sum(), K)))
-    assert (steps[~possible] == 0).all()
+    known = slates.items < 3
+    assert steps[known[:, 0], 0] == pytest.approx(1 / 3)
+    assert (steps[~known[:, 0]] == 0).all()
+    assert (steps[~possible, 1] == 0).all()
     with pytest.raises(InputError, match="is not in the catalogue of stranger"):
         slates.of_model(stranger, stranger.policy)
