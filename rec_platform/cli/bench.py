@@ -74,3 +74,33 @@ def simulation(
             *("–" if share != share else f"{share:.0%}" for share in shares),
         )
     stdout.print(table)
+
+
+@app.command("ope")
+def ope(
+    decisions: Annotated[int, typer.Option(help="Items, slates of three, and steps of episodes, each.")] = 100_000,
+    replications: Annotated[int, typer.Option(help="Bootstrap resamples of every interval.")] = 1000,
+    json_: Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")] = False,
+) -> None:
+    """CPU seconds of all off-policy estimators with bootstrap intervals, simple ones beside plain NumPy."""
+    from rich.table import Table
+
+    from rec_platform.evaluation.off_policy.throughput import measure
+
+    results = []
+    for cost in measure(decisions=decisions, replications=replications):
+        console.print(f"· {cost.name}, {cost.decisions:,}: {cost.cpu_seconds:.1f} CPU-s")
+        results.append(cost)
+    if json_:
+        print_json({"results": [cost.to_dict() for cost in results]})
+        return
+    title = f"CPU seconds, {replications:,} resamples; together {sum(cost.cpu_seconds for cost in results):.1f}"
+    table = Table(title=title, title_justify="left")
+    table.add_column("log", no_wrap=True)
+    for head in ("size", "estimators", "CPU-s", "resampling", "simple ones", "plain NumPy", "differ by"):
+        table.add_column(head, justify="right")
+    for cost in results:
+        seconds = (cost.cpu_seconds, cost.intervals, cost.simple_cpu_seconds, cost.plain_cpu_seconds)
+        shown = (f"{cost.decisions:,}", str(cost.estimators), *(f"{part:.2f}" for part in seconds))
+        table.add_row(cost.name, *shown, f"{cost.largest_difference:.0e}")
+    stdout.print(table)

@@ -1,4 +1,4 @@
-"""`rec-platform bench simulation`."""
+"""`rec-platform bench simulation` and `bench ope`."""
 
 from __future__ import annotations
 
@@ -48,3 +48,15 @@ def test_table_of_all_presets(capsys: pytest.CaptureFixture[str], monkeypatch: p
 def test_bad_input(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*QUICK, *arguments]) == 2
     assert message in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_ope(capsys: pytest.CaptureFixture[str]) -> None:
+    quick = ["bench", "ope", "--decisions", "300", "--replications", "20"]
+    assert run([*quick, "--json"]) == 0
+    results = json.loads(capsys.readouterr().out.splitlines()[-1])["results"]
+    assert [result["name"] for result in results] == ["single_items", "slates_of_3", "episodes"]
+    assert all(result["largest_difference"] < 1e-9 and result["replications"] == 20 for result in results)
+    assert run(quick) == 0
+    assert "slates_of_3" in capsys.readouterr().out
+    assert run(["bench", "ope", "--decisions", "1"]) == 2
+    assert "below 100" in capsys.readouterr().err.replace("\n", " ")

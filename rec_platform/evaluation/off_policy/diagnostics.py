@@ -29,6 +29,10 @@ BIAS_SHARE = 0.25
 
 MODEL_SHARE = 0.05
 
+UNITS_PER_SQUARED_SKEWNESS = 50.0
+"""Cochran (1977, ch. 2) asks for n > 25 γ² before a mean is taken as normal: 95 % intervals then hold the truth in 94 %
+of samples or more. A sample's own skewness γ is too small where it has not met the tail: here twice that is asked."""
+
 FLOOR = 1e-3
 FLOOR_SHARE = 0.01
 """At least this share of propensities at one value of at most `FLOOR` looks like clipping."""
@@ -180,6 +184,21 @@ def model_share_warnings(weights: Float64, shrunk: Float64) -> tuple[EstimateWar
         return ()
     sentence = f"{share:.0%} of the weight is shrunk away: so far the model goes uncorrected, and its error is not seen"
     return (EstimateWarning("model_error_ignored", sentence),)
+
+
+def skewness_warnings(deviations: Float64) -> tuple[EstimateWarning, ...]:
+    """Of an estimate's `deviations` [G] too skewed for intervals that take it as normal: G < 50 γ²."""
+    units = len(deviations)
+    centred = deviations - deviations.mean() if units else deviations
+    spread = float((centred**2).mean()) if units else 0.0
+    if not spread > 0:
+        return ()
+    needed = UNITS_PER_SQUARED_SKEWNESS * float((centred**3).mean()) ** 2 / spread**3
+    if not units < needed:
+        return ()
+    sentence = f"{units} units with terms of skewness {np.sqrt(needed / UNITS_PER_SQUARED_SKEWNESS):.3g}; a normal "
+    sentence += f"approximation needs {needed:,.0f}: use bootstrap_t"
+    return (EstimateWarning("skewed_terms", sentence),)
 
 
 def _standard_error(values: Float64) -> float:

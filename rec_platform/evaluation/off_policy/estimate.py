@@ -42,6 +42,7 @@ CODES = {
     "tuned_on_the_log": "a parameter was chosen on the same log: intervals are too narrow",
     "model_error_ignored": "the value rests on a reward model whose error no interval here contains",
     "truncated_episodes": "some episodes were cut: what would have followed counts as 0",
+    "skewed_terms": "the terms are too skewed for an interval that takes their mean as normal",
     "undefined_replications": "some bootstrap replications had no weight and were left out",
 }
 """The codes of `EstimateWarning`, stable, with what they mean."""

@@ -2,13 +2,14 @@
 
 | method               | holds                                          | needs                                     |
 |----------------------|------------------------------------------------|-------------------------------------------|
-| bootstrap            | approximately, for many units                  | nothing                                   |
-| bootstrap_t          | likewise, better for skewed weights            | nothing                                   |
-| student_t            | approximately, for many units                  | nothing                                   |
+| bootstrap            | approximately, for many units and little skew  | nothing                                   |
+| bootstrap_t          | approximately, for many units                  | nothing                                   |
+| student_t            | approximately, for many units and little skew  | nothing                                   |
 | hoeffding            | always, for any number of units; wide          | a plain mean, and the range of its terms  |
 | empirical_bernstein  | always; narrower where the variance is small   | a plain mean, and the range of its terms  |
 
 All treat a group as one unit. None contains the bias of shrunk weights nor a reward model's error: see the warnings.
+Percentiles and Student's t carry a warning of their own where terms are too skewed for the number of units.
 """
 
 from __future__ import annotations
@@ -22,12 +23,15 @@ from scipy.special import stdtrit
 
 from rec_platform.errors import InputError, did_you_mean
 from rec_platform.evaluation.off_policy.bootstrap import Replications, replicate
+from rec_platform.evaluation.off_policy.diagnostics import skewness_warnings
 from rec_platform.evaluation.off_policy.estimate import Estimate, EstimateWarning, sum_by_group, trustworthy
 from rec_platform.types import Float64
 
 Method = Literal["bootstrap", "bootstrap_t", "student_t", "hoeffding", "empirical_bernstein"]
 METHODS: tuple[Method, ...] = ("bootstrap", "bootstrap_t", "student_t", "hoeffding", "empirical_bernstein")
 RESAMPLING = ("bootstrap", "bootstrap_t")
+FIRST_ORDER = ("bootstrap", "student_t")
+"""Skew costs each of their tails coverage of the order 1/√n."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ def interval(
     if estimate.units < 2 or not np.isfinite(estimate.value):
         return _interval(estimate, (float("nan"), float("nan")), method, confidence)
     if method == "student_t":
-        half = float(stdtrit(estimate.units - 1, (1 + confidence) / 2)) * estimate.standard_error
+        half = _student_quantile(estimate, confidence) * estimate.standard_error
         return _interval(estimate, (estimate.value - half, estimate.value + half), method, confidence)
     return _concentration(estimate, method, confidence, term_range)
 
@@ -97,7 +101,9 @@ def bootstrap_intervals(
     """Intervals of several estimates of one log, all from the same draws (much cheaper than one by one).
 
     ``bootstrap`` takes percentiles of the replications; ``bootstrap_t`` those of (V* - V) / se* (Efron and Tibshirani
-    1993, ch. 12), which follows skew to second order for means.
+    1993, ch. 12), which follows skew to second order for means. Neither side of ``bootstrap_t`` is shorter than that of
+    Student's t: skew lengthens one side and would shorten the other, but that the terms' tail on the other side is
+    short is just what a few heavy weights cannot tell (the error that is left grows with kurtosis; Hall 1988).
 
     Args:
         estimates: of the same units.
@@ -138,7 +144,12 @@ def _bounds(
     error = estimate.standard_error
     if error == 0:
         return estimate.value, estimate.value
-    return estimate.value - float(high) * error, estimate.value - float(low) * error
+    normal = _student_quantile(estimate, confidence)
+    return estimate.value - max(float(high), normal) * error, estimate.value - min(float(low), -normal) * error
+
+
+def _student_quantile(estimate: Estimate, confidence: float) -> float:
+    return float(stdtrit(estimate.units - 1, (1 + confidence) / 2))
 
 
 def _concentration(
@@ -179,6 +190,8 @@ def _unit_means(estimate: Estimate) -> Float64:
 
 
 def _interval(estimate: Estimate, bounds: tuple[float, float], method: Method, confidence: float) -> Interval:
+    if method in FIRST_ORDER:
+        estimate = estimate.with_warnings(*skewness_warnings(estimate.deviations))
     guaranteed = {"few_units", "low_effective_sample_size"} if method in ("hoeffding", "empirical_bernstein") else set()
     against = tuple(warning for warning in estimate.warnings if warning.code not in guaranteed)
     reliable = trustworthy(against) and bool(np.isfinite(bounds).all())

@@ -138,6 +138,43 @@ def test_concentration_by_hand() -> None:
     assert wide.upper - 0.5 == pytest.approx(2 * np.sqrt(np.log(40) / 200))
 
 
+@pytest.mark.parametrize("power", [0.0, 1.0, 3.0])
+def test_bootstrap_t_by_hand_is_on_no_side_shorter_than_students_t(power: float) -> None:
+    values = np.random.default_rng(11).exponential(size=80) ** power + np.random.default_rng(12).normal(size=80)
+    counts = np.concatenate(list(multinomial_counts(80, 999, 4)))
+    drawn = [np.repeat(values, count.astype(int)) for count in counts]
+    t = np.sort([(one.mean() - values.mean()) / (one.std(ddof=1) / np.sqrt(80)) for one in drawn])
+    low, high = t[int(np.ceil(0.025 * 999)) - 1], t[int(np.ceil(0.975 * 999)) - 1]
+    normal, error = stats.t.ppf(0.975, 79), values.std(ddof=1) / np.sqrt(80)
+    found = interval(mean_of(values), "bootstrap_t", replications=999, seed=4)
+    assert found.lower == pytest.approx(values.mean() - max(high, normal) * error)
+    assert found.upper == pytest.approx(values.mean() - min(low, -normal) * error)
+    if power == 3.0:  # skew: one side longer, the other would be shorter
+        assert low < -normal
+        assert high < normal
+
+
+def test_skewed_terms_speak_against_normal_theory_and_percentiles() -> None:
+    """Few clicks: skewness (1 - 2p) / √(p (1 - p)), far above √(n / 50)."""
+    rare = mean_of(np.r_[np.ones(4), np.zeros(196)])
+    p = 4 / 200
+    skewness = (1 - 2 * p) / np.sqrt(p * (1 - p))
+    method: Method
+    for method in ("bootstrap", "student_t"):
+        found = interval(rare, method)
+        assert not found.reliable
+        assert f"{skewness:.3g}" in next(w.sentence for w in found.warnings if w.code == "skewed_terms")
+    for method in ("bootstrap_t", "hoeffding", "empirical_bernstein"):
+        assert interval(rare, method, term_range=(0.0, 1.0)).reliable
+    often = mean_of(np.r_[np.ones(40), np.zeros(160)])
+    assert 50 * stats.skew(often.terms) ** 2 < 200
+    assert interval(often, "student_t").reliable
+    groups = np.tile(np.arange(25), 8)  # 25 units, each less skewed than a row
+    sums = np.bincount(groups, weights=np.r_[np.ones(40), np.zeros(160)])
+    grouped = interval(mean_of(np.r_[np.ones(40), np.zeros(160)], groups), "student_t")
+    assert ("skewed_terms" in {w.code for w in grouped.warnings}) == (50 * stats.skew(sums) ** 2 > 25)
+
+
 @pytest.mark.parametrize("method", ["bootstrap", "bootstrap_t", "student_t", "hoeffding", "empirical_bernstein"])
 def test_coverage(method: Method) -> None:
     rng = np.random.default_rng(7)

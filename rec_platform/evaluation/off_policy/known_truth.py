@@ -1,4 +1,4 @@
-"""Logs of known truth for `off_policy.py`: small enough that a policy's value is an exact sum."""
+"""Logs of known truth, to study and to time estimators: worlds so small that a policy's value is an exact sum."""
 
 from __future__ import annotations
 
@@ -8,13 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from rec_platform.evaluation.off_policy import (
-    BanditFeedback,
-    EpisodeFeedback,
-    SlateFeedback,
-    plackett_luce_slates,
-    tables_of,
-)
+from rec_platform.evaluation.off_policy.bandit_feedback import BanditFeedback
+from rec_platform.evaluation.off_policy.episode_feedback import EpisodeFeedback
+from rec_platform.evaluation.off_policy.slate.pairs import plackett_luce_slates, tables_of
+from rec_platform.evaluation.off_policy.slate_feedback import SlateFeedback
 
 Rng = np.random.Generator
 
@@ -29,7 +26,8 @@ class Problem:
         largest: the largest importance weight of a unit times its largest reward: terms lie in [0, largest].
         log: a fresh log of n units.
         categories: int [A] of actions, for single items.
-        valid: which estimators' assumptions hold here.
+        valid: which estimators' assumptions hold here: those that are consistent in this world, by what they assume of
+            it (full support and exact propensities hold in all). Not those that shrink weights or believe a model.
     """
 
     name: str
