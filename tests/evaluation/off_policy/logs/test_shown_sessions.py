@@ -116,7 +116,7 @@ def test_sessions_of_slates_are_those_of_enumeration(
                 error = (one["upper"] - one["lower"]) / 3.92
                 assert abs(one["value"] - value(logits, 2, gamma)) < 4 * error, (target, name)
                 assert error < 0.25
-                assert set(one["warnings"]) == {"truncated_episodes"}  # those of the log's last half hour
+                assert set(one["warnings"]) - {"skewed_terms"} == {"truncated_episodes"}  # the log's last half hour
     assert value(TARGET, 2) - value(BEHAVIOUR, 2) > 0.3
     own = told(capsys, home, *arguments, "--target", "own")
     assert own["effective_sample_size"] == pytest.approx(2500)
