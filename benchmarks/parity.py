@@ -77,7 +77,7 @@ def main() -> None:
             run = train_and_promote(small_experiment(name, dataset, env_steps=arguments.env_steps), home)
             store = EventStore(f"sqlite:///{home / name}.db")
             import_dataset(store, dataset)
-            settings = ServiceSettings(home=home, store=f"sqlite:///{home / name}.db")
+            settings = ServiceSettings(home=home, store=f"sqlite:///{home / name}.db", decision_log="durable")
             config = ServeConfig(model=name, port=0, settings=settings)
             with running_service(config) as url, httpx.Client(base_url=url, timeout=30) as client:
                 answers = converse(client, dataset, share, seed=0)

@@ -1,4 +1,4 @@
-"""What several rooms' tests share: one small Ray for the whole run, and services in this process."""
+"""What several rooms' tests share: one small Ray and one PostgreSQL for the whole run, and services in this process."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from fastapi.testclient import TestClient
+from postgres_server import CannotRun, PostgresServer
 
 from rec_platform.data.join import JOINED, RewardSpec, join_imported, write_joined
 from rec_platform.serving.routes import create_app
@@ -31,17 +32,38 @@ def ray_cluster() -> Iterator[None]:
         ray.shutdown()
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server, from the first test on that asks for it."""
+    try:
+        server = PostgresServer()
+    except CannotRun as error:
+        pytest.skip(f"no PostgreSQL here: {error}")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'store.db'}"
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.new_url()
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., TestClient]]:
     """A function that starts the application on ``tmp_path``, in this process and without Ray, and gives its client.
     Without authentication unless it is asked for.
 
-    Inside: ``app.state.runtime``.
+    Inside: ``app.state.runtime``. Decisions are logged before the answer, so that tests can read them at once, unless
+    ``decision_log`` says otherwise.
     """
     clients = []
 
     def start_service(model: str = "tiny", **settings: object) -> TestClient:
-        chosen: dict[str, object] = {"home": tmp_path, "authentication": "off", **settings}
+        chosen: dict[str, object] = {"home": tmp_path, "authentication": "off", "decision_log": "durable", **settings}
         runtime = ServiceRuntime(ServiceSettings.model_validate(chosen))
         runtime.slot.configure({"model": model})
         app = create_app(runtime)

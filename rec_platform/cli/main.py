@@ -11,11 +11,13 @@ from rec_platform.cli import (
     bench,
     compare,
     doctor,
+    erase,
     evaluate,
     ingest,
     join,
     keys,
     models,
+    prune,
     quickstart,
     segment,
     serve,
@@ -47,6 +49,8 @@ app.add_typer(bench.app, name="bench")
 app.command("serve")(serve.serve)
 app.add_typer(keys.app, name="keys")
 app.command("doctor")(doctor.doctor)
+app.command("erase")(erase.erase)
+app.command("prune")(prune.prune)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -21,6 +21,7 @@ from rec_platform.policies.policy import Policy
 from rec_platform.registry import Bundle
 from rec_platform.serving.api_models import RecommendationRequest
 from rec_platform.serving.draws import draw_slates
+from rec_platform.serving.pending_decisions import LoggedDecision
 from rec_platform.serving.problems import Problem, from_input_error
 from rec_platform.serving.situation import EncodeUser, Situation, SituationReader, dumps, stack
 from rec_platform.serving.store import EventStore, now_us
@@ -56,16 +57,12 @@ class Answer:
     """A decision, ready to be logged and sent.
 
     Attributes:
-        about: makes the row of the decision log but for the response; called where it is written, not where users wait.
-        response: the JSON text of the answer.
+        logged: makes the row of the decision log; where it is written, not where users wait.
+        response: the JSON text of the answer; also in the row.
     """
 
-    about: Callable[[], dict[str, Any]]
+    logged: LoggedDecision
     response: str
-
-    def row(self) -> dict[str, Any]:
-        """The row of the decision log (`schema.decisions`)."""
-        return self.about() | {"response": self.response}
 
 
 class DecisionService:
@@ -168,9 +165,17 @@ class DecisionService:
         response = f'{dumps(around)[:-1]},"items":[{slots}]}}'
         if not request.validate_only:
             self._reader.decided(request, ask.recommendation_id)
-        return Answer(lambda: self._logged(ask, situation, policy, created, items, scores, propensities), response)
+        parts = (ask, situation, policy, created, items, scores, propensities)
+        logged = LoggedDecision(
+            ask.recommendation_id,
+            request.user_id,
+            request.session_id,
+            created,
+            lambda: self._row(*parts) | {"response": response},
+        )
+        return Answer(logged, response)
 
-    def _logged(
+    def _row(
         self,
         ask: Ask,
         situation: Situation,

@@ -2,18 +2,28 @@
 
 An fsync costs about as much for one row as for a hundred, so that throughput grows with the number of clients while
 every caller is answered only after its own rows are on disk.
+
+Submissions of one kind go to the database together, and kinds may overtake each other within a transaction. One that is
+submitted ``in_order`` does not: what was submitted before it is written before it, what came after it after it.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+TRY_AGAIN = {"40001", "40P01"}
+"""SQLSTATEs of PostgreSQL for transactions that met another in a bad moment: serialisation failure and deadlock."""
+
+ATTEMPTS = 5
 
 Write = Callable[[Connection, Sequence[Any]], Sequence[Any]]
 """Writes several submissions inside a transaction; one result a submission, in order."""
@@ -28,6 +38,7 @@ class _Job:
     write: Write
     payload: Any
     future: Future
+    in_order: bool
 
 
 class GroupCommit:
@@ -52,13 +63,14 @@ class GroupCommit:
     def alive(self) -> bool:
         return self._thread.is_alive() and not self._closed
 
-    def submit(self, write: Write, payload: Any) -> Future:
+    def submit(self, write: Write, payload: Any, *, in_order: bool = False) -> Future:
         """Queue one submission. The future's result comes after the commit that made it durable.
 
         Raises:
             StoreBusy: too much is waiting, or the store is closed.
         """
-        job = _Job(write, payload, Future())
+        job = _Job(write, payload, Future(), in_order)
+        job.future.set_running_or_notify_cancel()  # a caller who goes away takes nothing back
         with self._lock:
             if self._closed:
                 raise StoreBusy("the event store is closed")
@@ -109,10 +121,36 @@ class GroupCommit:
             job.future.set_result(result)
 
     def _write(self, jobs: list[_Job]) -> list[Any]:
+        for attempt in range(ATTEMPTS):
+            try:
+                return self._write_once(jobs)
+            except DBAPIError as error:
+                if getattr(error.orig, "sqlstate", None) not in TRY_AGAIN or attempt == ATTEMPTS - 1:
+                    raise
+                time.sleep(0.01 * attempt)
+        raise AssertionError("unreachable")
+
+    def _write_once(self, jobs: list[_Job]) -> list[Any]:
         results: dict[int, Any] = {}
         with self._engine.begin() as connection:
-            for write in dict.fromkeys(job.write for job in jobs):
-                mine = [number for number, job in enumerate(jobs) if job.write == write]
-                written = write(connection, [jobs[number].payload for number in mine])
-                results.update(zip(mine, written, strict=True))
+            for stretch in _stretches(jobs):
+                for write in dict.fromkeys(jobs[number].write for number in stretch):
+                    mine = [number for number in stretch if jobs[number].write == write]
+                    written = write(connection, [jobs[number].payload for number in mine])
+                    results.update(zip(mine, written, strict=True))
         return [results[number] for number in range(len(jobs))]
+
+
+def _stretches(jobs: Sequence[_Job]) -> Iterator[list[int]]:
+    """Jobs, by number, within which kinds may overtake each other."""
+    stretch: list[int] = []
+    for number, job in enumerate(jobs):
+        if job.in_order:
+            if stretch:
+                yield stretch
+            yield [number]
+            stretch = []
+        else:
+            stretch.append(number)
+    if stretch:
+        yield stretch

@@ -34,17 +34,17 @@ OPTIONAL = {
     "experiment_arm": pa.string(),
     "pass_probability": pa.float64(),
 }
-"""Columns of the decision log that the joiner uses where the store has them."""
+"""Columns of the decision log that not every log has; the joiner uses them where they are."""
 
 DECISION_LOG = pa.schema(
     [
         *TABLE,
         pa.field("num_candidates", pa.int64()),
-        *(pa.field(name, kind) for name, kind in OPTIONAL.items() if name in decisions.c),
+        *(pa.field(name, kind) for name, kind in OPTIONAL.items()),
     ]
 )
 """`decision_log.TABLE`, with ``candidates`` less what was excluded, and how many items could be shown (null: unknown,
-for it is the whole catalogue and its size is not given)."""
+for it is the whole catalogue and its size is not given). ``deferred``: and not activated until now."""
 
 
 def open_store(url: str) -> EventStore:
@@ -124,6 +124,7 @@ def _decision(row: dict[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]:
     values = {name: row[name] for name in DECISION_LOG.names if name in row}
     values |= {name: json.loads(row[name]) for name in _LISTS}
     return values | {
+        "deferred": row["deferred"] and row["activated_at"] is None,
         "timestamp": row["created_at"],
         "candidates": listed,
         "num_candidates": None if size is None else size - len(excluded),

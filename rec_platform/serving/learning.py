@@ -134,12 +134,16 @@ class StoreLearner:
     def _rewards(self, row: RowMapping, slate: Sequence[str], found: Sequence[Any]) -> Float64:
         """Float64 [k]: the best that came of each item in time; a reward that the caller told stands above it.
 
-        NaN, which is not learned from, where the caller told one that the learner does not take.
+        NaN, which is not learned from, where the caller told one that the learner does not take, and where nobody saw
+        a decision that was deferred.
         """
         rule, best, told = self._settings.rewards, dict.fromkeys(slate, -np.inf), {}
         begin, end = row["created_at"] - BEFORE_US, row["created_at"] + self._wait_us
+        found = [event for event in found if begin <= event.occurred_at <= end]
+        if row["deferred"] and row["activated_at"] is None and not found:
+            return np.full(len(slate), np.nan)
         for event in found:
-            if event.item_id not in best or not begin <= event.occurred_at <= end:
+            if event.item_id not in best:
                 continue
             if event.type == "reward" and event.value is not None:
                 told[event.item_id] = event.value if self._settings.accepts(event.value) else np.nan
@@ -183,6 +187,8 @@ _COLUMNS: tuple[Any, ...] = (
     decisions.c["items"],
     decisions.c.user_features,
     decisions.c.context,
+    decisions.c.deferred,
+    decisions.c.activated_at,
 )
 _OWN = (decisions.c.model_name == bindparam("name"), decisions.c.model_version == bindparam("version"))
 _NEXT = select(*_COLUMNS).where(*_OWN, decisions.c.seq > bindparam("seq")).order_by(decisions.c.seq).limit(BATCH)

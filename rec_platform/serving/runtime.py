@@ -94,7 +94,7 @@ class ServiceRuntime:
         return answers
 
     async def recommend(self, request: RecommendationRequest, idempotency_key: str | None = None) -> str:
-        """The JSON text of the answer, logged before it is given (``decision_log: durable``).
+        """The JSON text of the answer; its decision is on disk if ``decision_log`` is durable or an id was given.
 
         Raises:
             Problem: it cannot be answered.
@@ -106,8 +106,9 @@ class ServiceRuntime:
         if given and (replayed := await self._replay(ask)) is not None:
             return replayed
         answer = await self._decided(ask)
-        written = self._submit(lambda: self.store.add_decision(answer.row))
-        if self.settings.decision_log == "async" and not given:
+        at_once = self.settings.decision_log == "async" and not given
+        written = self._submit(lambda: self.store.add_decision(answer.logged, answered=at_once))
+        if at_once:
             written.add_done_callback(lambda done: _log_unwritten(done, ask.recommendation_id))
             return answer.response
         if not await self._durable(written):

@@ -1,13 +1,28 @@
 """The tables of the event store, in SQL that SQLite and PostgreSQL both speak.
 
-Times are microseconds since 1970 in UTC. JSON is kept as text so that numbers come back digit for digit.
+Times are microseconds since 1970 in UTC. JSON is kept as text so that numbers come back digit for digit. What is said
+here is what the newest of `rec_platform.serving.migrations` makes; a test holds the two equal.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    false,
+)
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Of the last migration."""
 
 _Key = BigInteger().with_variant(Integer, "sqlite")  # SQLite gives row numbers to INTEGER keys only
 
@@ -66,6 +81,14 @@ decisions = Table(
     Column("labels", Text, nullable=False),
     Column("request_hash", String(64), nullable=False),
     Column("response", Text, nullable=False),
+    Column("deferred", Boolean, nullable=False, server_default=false()),
+    Column("activated_at", BigInteger),
+    Column("mode", String(16), nullable=False, server_default="online"),
+    Column("experiment_id", String(64)),
+    Column("experiment_arm", String(64)),
+    Column("pass_probability", Float(53)),
+    Column("degraded", Text),
+    Column("sources", Text),
     Index("decisions_of_session", "user_id", "session_id", "created_at"),
     Index("decisions_after", "previous_decision_id"),
 )
@@ -73,7 +96,20 @@ decisions = Table(
 
 ``candidates`` is the caller's list of item ids, null for the whole catalogue named by ``catalog_hash``; ``excluded``
 are the item ids of it that could not be shown. ``propensities`` and ``scores`` are exact: every digit is kept.
+``deferred``: it counts only once it is activated (``activated_at``) or seen. ``sources`` says of each item policy,
+explore, promotion or fallback; null in rows of schema version 1.
 """
+
+items = Table(
+    "items",
+    metadata,
+    Column("item_id", String(256), primary_key=True),
+    Column("body", Text, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("deleted", Boolean, nullable=False, server_default=false()),
+)
+"""What is known of items beyond the model's catalogue: ``body`` is a JSON object (in_stock, category, price …). The row
+of a deleted item stays, for the catalogue of a model may still have it."""
 
 users = Table("users", metadata, Column("user_id", String(256), primary_key=True), Column("body", Text, nullable=False))
 """What is known of users: ``body`` is a JSON object of the columns of `rec_platform.data.schema.USERS`."""
@@ -100,3 +136,16 @@ rejected_events = Table(
     Column("body", Text, nullable=False),
 )
 """Events that were refused, with the reason: nothing is dropped in silence."""
+
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("job_id", String(64), primary_key=True),
+    Column("user_key", String(64), nullable=False),
+    Column("requested_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger),
+    Column("counts", Text, nullable=False),
+    Index("erasures_of_user", "user_key"),
+)
+"""Users who were forgotten: ``user_key`` is the SHA-256 of the id, in hex; ``counts`` (JSON) says how many rows of each
+table went, and of which models the decisions were, so that whoever evaluates a log knows how much of it is missing."""

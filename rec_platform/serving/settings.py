@@ -33,7 +33,9 @@ class ServiceSettings(BaseModel):
     Attributes:
         home: the platform's state folder; ``$REC_PLATFORM_HOME`` or ``.rec_platform`` if null.
         store: SQLAlchemy URL of the event store; ``serving.db`` in the home folder if null.
-        decision_log: ``durable`` answers after the decision is on disk, ``async`` writes it right after the answer.
+        decision_log: ``async`` answers first and writes the decision within 50 ms; a replica that is killed loses those
+            it was writing. ``durable`` answers after the decision is on disk. Either way a request that names its
+            ``recommendation_id`` is answered after it.
         authentication: ``required`` asks for a key everywhere under ``/v1``, and a replica without keys does not start.
             ``off`` is for loopback. Null is ``required``, but ``rec-platform serve`` on loopback takes it as ``off``
             where there is neither a key nor a token.
@@ -51,7 +53,7 @@ class ServiceSettings(BaseModel):
 
     home: Path | None = None
     store: str | None = None
-    decision_log: Literal["durable", "async"] = "durable"
+    decision_log: Literal["durable", "async"] = "async"
     authentication: Authentication | None = None
     key_file: Path | None = None
     token_file: Path | None = None

@@ -47,7 +47,7 @@ def conversation(
     """A trained model, and what its service answered."""
     home = tmp_path_factory.mktemp(request.param)
     run = parity.train_and_promote(parity.small_experiment(request.param, dataset, env_steps=5_000, **SMALL), home)
-    runtime = ServiceRuntime(ServiceSettings(home=home, authentication="off"))
+    runtime = ServiceRuntime(ServiceSettings(home=home, authentication="off", decision_log="durable"))
     import_dataset(runtime.store, dataset)
     runtime.slot.configure({"model": request.param})
     with TestClient(create_app(runtime)) as client:

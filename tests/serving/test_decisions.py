@@ -195,8 +195,10 @@ def test_a_batch_decides_as_one_by_one(client: TestClient, tmp_path: Path) -> No
             assert type(alone) is type(one)
             assert "too_few" in str(one.errors)
             continue
-        assert alone.row()["items"] == one.row()["items"]
-        assert json.loads(alone.row()["propensities"]) == pytest.approx(json.loads(one.row()["propensities"]), abs=1e-6)
+        assert alone.logged.row["items"] == one.logged.row["items"]
+        assert json.loads(alone.logged.row["propensities"]) == pytest.approx(
+            json.loads(one.logged.row["propensities"]), abs=1e-6
+        )
 
 
 def test_drawn_as_often_as_said(client: TestClient, tmp_path: Path) -> None:

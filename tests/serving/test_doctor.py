@@ -326,7 +326,11 @@ def test_postgresql_that_does_not_answer() -> None:
 
 
 def decision(number: int, catalog_hash: str, created_at: int) -> dict[str, Any]:
-    texts = {column.name: "[]" for column in decisions.c if not column.nullable and column.name != "seq"}
+    texts = {
+        column.name: "[]"
+        for column in decisions.c
+        if not column.nullable and column.name not in ("seq", "deferred", "mode")
+    }
     return texts | {
         "decision_id": f"d{number}", "catalog_hash": catalog_hash, "created_at": created_at, "model_name": "tiny",
         "session_id": None, "placement": None, "previous_decision_id": None, "model_alias": None, "candidates": None,

@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from fastapi.testclient import TestClient
-from tiny_model import click
+from stored_rows import decision
+from tiny_model import click, register_network
 
 from rec_platform.data.join import EVENTS, RewardSpec, join, join_into, read_joined
 from rec_platform.errors import InputError
@@ -22,9 +23,12 @@ from rec_platform.serving.join_source import (
     open_store,
     read_log,
 )
+from rec_platform.serving.pending_decisions import LoggedDecision
 from rec_platform.serving.store import EventStore
+from rec_platform.serving.store_writes import write_decisions
 
 SPEC = RewardSpec(wait_seconds=60.0)
+MOMENT = 1_700_000_000_000_000
 
 
 def now() -> int:
@@ -47,6 +51,13 @@ def tell(client: TestClient, *events: dict[str, Any]) -> None:
 
 def items(answer: dict[str, Any]) -> list[str]:
     return [item["item_id"] for item in answer["items"]]
+
+
+@pytest.fixture
+def client(tmp_path: Path, start: Callable[..., TestClient], store_url: str) -> TestClient:
+    """A service on either database."""
+    register_network(tmp_path)
+    return start(store=store_url)
 
 
 @pytest.fixture
@@ -154,3 +165,43 @@ def test_an_empty_store_and_one_that_is_not_there(tmp_path: Path, start: Callabl
     assert (len(decisions), len(events), catalog_sizes(tmp_path)) == (0, 0, {})
     assert len(join(decisions, events, SPEC, now()).rows) == 0
     store.close()
+
+
+def test_what_experiments_and_deferral_say_reaches_the_joiner(client: TestClient, store: EventStore) -> None:
+    """Deferred: joined as inactive, unless it was activated, seen or used."""
+    shared: dict[str, Any] = {"created_at": MOMENT, "deferred": True}
+    told = {"experiment_id": "x", "experiment_arm": "b", "mode": "apprentice", "pass_probability": 0.25}
+    for name in ("unseen", "activated", "used"):
+        store.add_decision(decision(name, session_id=None, **shared, **told)).result()
+    store.add_decision(decision("plain", session_id=None, created_at=MOMENT, sources='["explore"]')).result()
+    assert store.activate("activated", MOMENT + 1).result() is True
+    tell(client, click("e1", "i", recommendation_id="used"))
+    decisions, events = read_log(store)
+    at = events.schema.get_field_index("occurred_at")
+    events = events.set_column(at, EVENTS.field(at), pa.array([MOMENT], pa.int64()).cast(EVENTS.field(at).type))
+    rows = {row["decision_id"]: row for row in join(decisions, events, SPEC, MOMENT + 10**9).rows.to_pylist()}
+    assert {name: row["active"] for name, row in rows.items()} == {
+        "unseen": False, "activated": True, "used": True, "plain": True,
+    }  # fmt: skip
+    assert {key: rows["used"][key] for key in told} == told
+    assert (rows["plain"]["mode"], rows["plain"]["pass_probability"]) == ("online", None)
+    found = store.decision("plain")
+    assert found is not None
+    assert (found["sources"], found["deferred"], found["degraded"]) == ('["explore"]', False, None)
+
+
+def test_rows_of_both_shapes_are_written_together(client: TestClient, store: EventStore) -> None:
+    """One transaction with rows that name the columns of schema version 2 and rows that do not."""
+    rows = [decision("a"), decision("b", deferred=True, degraded='{"reason":"r"}'), decision("c", mode="log_only")]
+    assert (
+        store._commits.submit(
+            lambda c, p: [write_decisions(c, [LoggedDecision.of(row) for row in rows])], None
+        ).result()
+        == [True] * 3
+    )
+    decisions, _ = read_log(store)
+    assert decisions.select(["deferred", "mode"]).to_pylist() == [
+        {"deferred": False, "mode": "online"},
+        {"deferred": True, "mode": "online"},
+        {"deferred": False, "mode": "log_only"},
+    ]

@@ -69,7 +69,7 @@ def test_nothing_of_a_user(
     assert everything({"Authorization": f"Bearer {key[:-1]}x"}) == {401}
     runtime = client.app.state.runtime  # type: ignore[attr-defined]
 
-    def unwritten(*_: Any) -> Future:
+    def unwritten(*_: Any, **__: Any) -> Future:
         failed: Future = Future()
         failed.set_exception(
             OperationalError("INSERT …", {"user_id": USER, "item": ITEM}, Exception(f"disk of {USER}"))

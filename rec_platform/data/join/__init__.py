@@ -11,6 +11,7 @@ reinforcement learning alike.
 """
 
 from rec_platform.data.join.dsjson import export_dsjson
+from rec_platform.data.join.erasure import erase_users
 from rec_platform.data.join.folder import join_into, write_joined
 from rec_platform.data.join.health import JoinCounts, JoinHealth
 from rec_platform.data.join.imported import join_imported
@@ -29,6 +30,7 @@ __all__ = [
     "Joined",
     "RewardSpec",
     "closed_rows",
+    "erase_users",
     "export_dsjson",
     "join",
     "join_imported",

@@ -97,12 +97,12 @@ def write_joined(folder: Path, joined: Joined, *, rebuild: bool = False) -> Join
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / MANIFEST).exists():
-            _replace(folder / MANIFEST, _text(start))
+            put_manifest(folder, start)
         older = start if rebuild else read_manifest(folder)
         files = dict(older.files)
         for name, part in _partitions(rows):
             before = [path for path in files if path.rpartition("/")[0] == name]
-            path, stored = _write_part(folder, name, [read_part(folder / path) for path in before], part)
+            path, stored = write_part(folder, name, [read_part(folder / path) for path in before], part)
             for replaced in before:
                 del files[replaced]
             files[path] = stored
@@ -117,8 +117,8 @@ def write_joined(folder: Path, joined: Joined, *, rebuild: bool = False) -> Join
             health=joined.health.to_dict(),
             files=dict(sorted(files.items())),
         )
-        _replace(folder / MANIFEST, _text(manifest))
-        _sweep(folder, manifest)
+        put_manifest(folder, manifest)
+        sweep(folder, manifest)
     except OSError as error:
         problem = f"cannot be written: {error.strerror or error}"
         raise InputError(str(folder), problem, "give another --output, or make room") from error
@@ -183,7 +183,7 @@ def _safe(name: str | None) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}~{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
-def _write_part(folder: Path, name: str, before: list[pa.Table], rows: pa.Table) -> tuple[str, StoredFile]:
+def write_part(folder: Path, name: str, before: list[pa.Table], rows: pa.Table) -> tuple[str, StoredFile]:
     """The rows, with those that were there, as one file; its path and what it is."""
     table = sorted_rows(pa.concat_tables([*before, rows], promote_options="permissive")) if before else rows
     place = folder / name
@@ -203,15 +203,13 @@ def _write_part(folder: Path, name: str, before: list[pa.Table], rows: pa.Table)
     return f"{name}/{path.name}", StoredFile(sha256=digest, bytes=path.stat().st_size, rows=len(table))
 
 
-def _text(manifest: JoinManifest) -> str:
-    return json.dumps(manifest.model_dump(mode="json"), indent=2, sort_keys=True, allow_nan=False) + "\n"
-
-
-def _replace(path: Path, text: str) -> None:
-    beside = path.parent / f".{path.name}.partial"
+def put_manifest(folder: Path, manifest: JoinManifest) -> None:
+    """Say what the folder holds, in one step."""
+    text = json.dumps(manifest.model_dump(mode="json"), indent=2, sort_keys=True, allow_nan=False) + "\n"
+    beside = folder / f".{MANIFEST}.partial"
     beside.write_text(text, encoding="utf-8")
     _to_disk(beside)
-    os.replace(beside, path)
+    os.replace(beside, folder / MANIFEST)
 
 
 def _to_disk(path: Path | str) -> None:
@@ -219,7 +217,7 @@ def _to_disk(path: Path | str) -> None:
         os.fsync(file.fileno())
 
 
-def _sweep(folder: Path, manifest: JoinManifest) -> None:
+def sweep(folder: Path, manifest: JoinManifest) -> None:
     """Remove files that the manifest does not name and folders that are empty."""
     for path in [*folder.glob("dt=*/*/*/part-*.parquet"), *folder.glob("dt=*/*/*/.part-*.partial")]:
         if path.relative_to(folder).as_posix() not in manifest.files:

@@ -1,0 +1,154 @@
+"""What is done to the event store, several submissions in one transaction. See `group_commit.Write`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, insert, select, text, update
+
+from rec_platform.serving.database import insert_new, insert_or_replace
+from rec_platform.serving.schema import decisions, events, items, learners, rejected_events, users
+from rec_platform.serving.store_reads import LEARNER, now_us
+
+ORDER_LOCK = 7_239_412
+"""PostgreSQL's advisory lock for what must come one after the other, as everything does in SQLite. It gives out ``seq``
+before the commit: under the lock rows are committed in the order of their ``seq``, so that who has read up to one of them has
+missed none: a learner, and every replica that keeps users in memory."""
+
+_ADDED = {"deferred": False, "mode": "online"} | dict.fromkeys(
+    ("activated_at", "experiment_id", "experiment_arm", "pass_probability", "degraded", "sources")
+)
+
+
+def write_events(connection: Connection, batches: Sequence[Any]) -> list[int]:
+    rows = [row for accepted, _ in batches for row in accepted]
+    refused = [row for _, rejected in batches for row in rejected]
+    if refused:
+        connection.execute(insert(rejected_events), refused)
+    _take_turns(connection)
+    statement = insert_new(connection.dialect, events).returning(events.c.event_id)
+    new = set(connection.execute(statement, rows).scalars()) if rows else set()
+    counts = []
+    for accepted, _ in batches:
+        ids = {row["event_id"] for row in accepted}
+        counts.append(len(ids & new))
+        new -= ids  # the same event in two submissions is new in the first only
+    return counts
+
+
+def write_import(connection: Connection, batches: Sequence[Any]) -> list[None]:
+    for rows in batches:
+        connection.execute(insert_new(connection.dialect, events), rows)
+    return [None] * len(batches)
+
+
+def write_decisions(connection: Connection, logged: Sequence[Any]) -> list[bool]:
+    rows = [decision.row for decision in logged]
+    _take_turns(connection)
+    statement = insert_new(connection.dialect, decisions).returning(decisions.c.decision_id)
+    new = set(connection.execute(statement, [_ADDED | row for row in rows]).scalars())
+    fresh = []
+    for row in rows:
+        fresh.append(row["decision_id"] in new)
+        new.discard(row["decision_id"])
+    return fresh
+
+
+def write_activations(connection: Connection, wanted: Sequence[Any]) -> list[bool | None]:
+    results: list[bool | None] = []
+    for decision_id, moment in wanted:
+        changed = connection.execute(_ACTIVATE, {"id": decision_id, "moment": moment}).first()
+        known = changed or connection.execute(_IS_DECISION, {"id": decision_id}).first()
+        results.append(changed is not None if known else None)
+    return results
+
+
+def write_learners(connection: Connection, changes: Sequence[Any]) -> list[bool]:
+    columns = dict.fromkeys(learners.c.keys()[1:])
+    replace = insert_or_replace(connection.dialect, learners, "model_name", columns)
+    _take_turns(connection)
+    written = []
+    for new, after in changes:
+        known = connection.execute(LEARNER, {"name": new.model_name}).first()
+        was = None if known is None else (known.model_version, known.learned_to)
+        fresh = was == (None if after is None else (after.model_version, after.learned_to))
+        if fresh:
+            connection.execute(replace, asdict(new) | {"updated_at": now_us()})
+        written.append(fresh)
+    return written
+
+
+def write_users(connection: Connection, batches: Sequence[Any]) -> list[int]:
+    statement = insert_or_replace(connection.dialect, users, "user_id", {"body": None})
+    for rows in batches:
+        if rows:
+            connection.execute(statement, rows)
+    return [len(rows) for rows in batches]
+
+
+def write_items(connection: Connection, batches: Sequence[Any]) -> list[int]:
+    replace = insert_or_replace(connection.dialect, items, "item_id", dict.fromkeys(items.c.keys()[1:]))
+    for wanted, patch in batches:
+        bodies: Mapping[str, Any] = _patched(connection, wanted) if patch else wanted
+        now = now_us()
+        rows = [
+            {"item_id": item_id, "body": json.dumps(body), "updated_at": now, "deleted": False}
+            for item_id, body in sorted(bodies.items())  # always in this order: two replicas never wait for each other
+        ]
+        if rows:
+            connection.execute(replace, rows)
+    return [len(wanted) for wanted, _ in batches]
+
+
+def delete_items(connection: Connection, batches: Sequence[Any]) -> list[int]:
+    replace = insert_or_replace(connection.dialect, items, "item_id", dict.fromkeys(items.c.keys()[1:]))
+    for item_ids in batches:
+        now = now_us()
+        rows = [
+            {"item_id": item_id, "body": "{}", "updated_at": now, "deleted": True} for item_id in sorted(set(item_ids))
+        ]
+        if rows:
+            connection.execute(replace, rows)
+    return [len(set(item_ids)) for item_ids in batches]
+
+
+def delete_users(connection: Connection, batches: Sequence[Any]) -> list[int]:
+    counts = []
+    for user_ids in batches:
+        gone = delete(users).where(users.c.user_id.in_(list(user_ids))).returning(users.c.user_id)
+        counts.append(len(connection.execute(gone).all()))
+    return counts
+
+
+def _take_turns(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ORDER_LOCK})
+
+
+def _patched(connection: Connection, wanted: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """JSON Merge Patch (RFC 7396) of the first level: null takes an attribute away."""
+    ids = sorted(wanted)
+    if not ids:
+        return {}
+    blank = {"body": "{}", "updated_at": 0, "deleted": False}
+    connection.execute(insert_new(connection.dialect, items), [{"item_id": item_id} | blank for item_id in ids])
+    rows = connection.execute(
+        select(items.c.item_id, items.c.body)
+        .where(items.c.item_id.in_(ids))
+        .order_by(items.c.item_id)
+        .with_for_update()
+    ).all()
+    merged = {item_id: json.loads(body) | wanted[item_id] for item_id, body in rows}
+    return {item_id: {k: v for k, v in body.items() if v is not None} for item_id, body in merged.items()}
+
+
+_ACTIVATE = (
+    update(decisions)
+    .where(decisions.c.decision_id == bindparam("id"), decisions.c.deferred, decisions.c.activated_at.is_(None))
+    .values(activated_at=bindparam("moment"))
+    .returning(decisions.c.decision_id)
+)
+_IS_DECISION = select(decisions.c.decision_id).where(decisions.c.decision_id == bindparam("id"))
