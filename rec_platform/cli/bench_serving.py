@@ -49,7 +49,7 @@ def serving(
     limit: Annotated[int, typer.Option(min=1, max=500, help="Length of a slate.")] = 10,
     decision_log: Annotated[
         Literal["durable", "async"], typer.Option(help="Answer after a decision is on disk, or before.")
-    ] = "durable",
+    ] = "async",
     default_proxy: Annotated[
         bool, typer.Option("--default-proxy/--no-default-proxy", help="Also in Serve's default mode.")
     ] = True,

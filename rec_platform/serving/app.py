@@ -27,7 +27,6 @@ class Recommender:
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self.runtime = ServiceRuntime(parse(ServiceSettings, settings, "args"))
-        self.runtime.decide = self.decide
         self.runtime.access.shared_by(serve.get_replica_context().world_size)
 
     def __serve_build_asgi_app__(self) -> Any:
@@ -37,11 +36,6 @@ class Recommender:
         """A new ``user_config``; never raises, since Serve would take the replica down."""
         self.runtime.access.shared_by(serve.get_replica_context().world_size)
         await self.runtime.configure(user_config)
-
-    @serve.batch(max_batch_size=32, batch_wait_timeout_s=0.0)
-    async def decide(self, asks: list[Any]) -> list[Any]:
-        """What came in while the batch before was decided is decided together."""
-        return await self.runtime.decide_batch(asks)
 
     async def check_health(self) -> None:
         """Serve replaces a replica whose store cannot write any more."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import random
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
@@ -48,8 +47,11 @@ class Ask:
     @cached_property
     def request_hash(self) -> str:
         """Of the request's content, to tell a repetition from another request under the same id."""
-        text = json.dumps(self.request.model_dump(), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        request = self.request
+        if len(request.context) > 1 or len(request.labels) > 1:  # in whichever order the caller named them
+            named = {"context": dict(sorted(request.context.items())), "labels": dict(sorted(request.labels.items()))}
+            request = request.model_copy(update=named)
+        return hashlib.sha256(request.model_dump_json().encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ class DecisionService:
         alike: dict[tuple[int | None, int, bool], list[tuple[int, Situation]]] = defaultdict(list)
         for number, situation in enumerate(found):
             if isinstance(situation, Situation):
-                listed = None if situation.listed is None or self._whole else len(situation.listed)
+                listed = None if situation.listed is None else -1 if self._whole else len(situation.listed)
                 request = asks[number].request
                 alike[listed, request.limit, request.explore].append((number, situation))
         for (_, limit, explore), group in alike.items():
@@ -117,7 +119,9 @@ class DecisionService:
         observation = stack(situations, len(self.bundle.catalog), full_catalogue=self._whole)
         scores = policy.scorer.score(observation)
         try:
-            drawn = draw_slates(policy.sampler, scores, observation, limit, [ask.recommendation_id for ask in asks])
+            excluded = [situation.excluded for situation in situations] if situations[0].listed is None else None
+            ids = [ask.recommendation_id for ask in asks]
+            drawn = draw_slates(policy.sampler, scores, observation, limit, ids, excluded)
         except InputError as error:
             return [from_input_error(error)] * len(asks)
         positions, propensities = drawn
@@ -145,24 +149,25 @@ class DecisionService:
         propensities: list[float],
     ) -> Answer:
         request, manifest, created = ask.request, self.bundle.manifest, now_us()
-        slots = ",".join(
-            f'{{"item_id":{self._ids[item]},"rank":{rank},"score":{score!r},"propensity":{propensity!r},'
-            '"source":"policy"}'
-            for rank, (item, score, propensity) in enumerate(zip(items, scores, propensities, strict=True), start=1)
+        ids = self.bundle.catalog.item_ids
+        response = dumps(
+            {
+                "recommendation_id": ask.recommendation_id,
+                "episode_id": request.session_id or ask.recommendation_id,
+                "previous_recommendation_id": situation.session.last_decision_id,
+                "created_at": rfc3339(created),
+                "model": {"name": manifest.name, "version": self.version, "alias": self.alias, "policy": policy.name},
+                "mode": "validate_only" if request.validate_only else "online",
+                "degraded": None,
+                "items": [
+                    {"item_id": ids[item], "rank": rank, "score": score, "propensity": chance, "source": "policy"}
+                    for rank, (item, score, chance) in enumerate(zip(items, scores, propensities, strict=True), start=1)
+                ],
+                "propensity_kind": policy.sampler.propensity_kind,
+                "filtered": len(situation.excluded),
+                "missing_ids": situation.missing,
+            }
         )
-        around = {
-            "recommendation_id": ask.recommendation_id,
-            "episode_id": request.session_id or ask.recommendation_id,
-            "previous_recommendation_id": situation.session.last_decision_id,
-            "created_at": datetime.fromtimestamp(created / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-            "model": {"name": manifest.name, "version": self.version, "alias": self.alias, "policy": policy.name},
-            "mode": "validate_only" if request.validate_only else "online",
-            "degraded": None,
-            "propensity_kind": policy.sampler.propensity_kind,
-            "filtered": len(situation.excluded),
-            "missing_ids": situation.missing,
-        }
-        response = f'{dumps(around)[:-1]},"items":[{slots}]}}'
         if not request.validate_only:
             self._reader.decided(request, ask.recommendation_id)
         parts = (ask, situation, policy, created, items, scores, propensities)
@@ -254,6 +259,12 @@ def user_encoder(bundle: Bundle) -> EncodeUser | None:
     return encode
 
 
+def rfc3339(moment: int) -> str:
+    """A moment in microseconds since 1970 as ``2026-01-31T12:00:00.000000Z``."""
+    seconds, rest = divmod(moment, 1_000_000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{rest:06d}Z"
+
+
 def new_id() -> str:
     """``rec_`` and 32 hexadecimal digits, the first 12 of them the time in milliseconds: later ids sort later."""
-    return f"rec_{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
+    return f"rec_{time.time_ns() // 1_000_000:012x}{random.getrandbits(80):020x}"

@@ -14,18 +14,26 @@ from rec_platform.types import Float64, Int32, Observation
 
 
 def draw_slates(
-    sampler: Sampler, scores: Scores, observation: Observation, slate_size: int, ids: Sequence[str]
+    sampler: Sampler,
+    scores: Scores,
+    observation: Observation,
+    slate_size: int,
+    ids: Sequence[str],
+    excluded: Sequence[Int32] | None = None,
 ) -> tuple[Int32, Float64]:
     """Positions int32 [B, k] and propensities float64 [B, k]; the same id, scores and candidates give the same slate.
+
+    Args:
+        excluded: the positions without a candidate, B index arrays, where they are known.
 
     Raises:
         InputError: the sampler cannot make such a slate.
     """
-    logits = scores.values.astype(np.float64) / sampler.temperature if isinstance(sampler, PlackettLuce) else None
-    if logits is not None and np.isfinite(logits).all():
-        excluded = [np.flatnonzero(row < 0) for row in observation.candidates]
-        points = np.stack([uniforms(name, points_needed(slate_size)) for name in ids])
-        return draw(logits, excluded, slate_size, points)
+    if isinstance(sampler, PlackettLuce) and np.isfinite(scores.values).all():
+        if excluded is None:
+            excluded = [np.flatnonzero(row < 0).astype(np.int32) for row in observation.candidates]
+        points = uniforms(ids, points_needed(slate_size))
+        return draw(scores.values, excluded, slate_size, points, temperature=sampler.temperature)
     positions, propensities = [], []
     for row, name in enumerate(ids):
         own_scores, own = scores.take(np.array([row])), observation.take(np.array([row]))
@@ -35,9 +43,10 @@ def draw_slates(
     return np.stack(positions), np.stack(propensities)
 
 
-def uniforms(recommendation_id: str, count: int) -> Float64:
-    """Float64 [count] in [0, 1): 53 bits each of SHAKE-128 of the id, much sooner made than a generator is."""
-    bits = np.frombuffer(hashlib.shake_128(recommendation_id.encode()).digest(8 * count), dtype="<u8")
+def uniforms(ids: Sequence[str], count: int) -> Float64:
+    """Float64 [B, count] in [0, 1): 53 bits each of SHAKE-128 of the id, much sooner made than a generator is."""
+    digests = b"".join([hashlib.shake_128(name.encode()).digest(8 * count) for name in ids])
+    bits = np.frombuffer(digests, dtype="<u8").reshape(len(ids), count)
     return np.asarray((bits >> np.uint64(11)) * 2.0**-53, dtype=np.float64)
 
 

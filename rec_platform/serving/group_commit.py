@@ -33,12 +33,24 @@ class StoreBusy(Exception):
     """More waits to be written than the store is willing to hold in memory; try again in a moment."""
 
 
-@dataclass(frozen=True, slots=True)
+Done = Callable[[Sequence[Any], BaseException | None], None]
+"""Told which submissions are on disk, or why they are not."""
+
+GATHER_S = 0.025
+"""How long submissions that nobody waits for may wait for others, so that fewer transactions are made of them."""
+
+
+@dataclass(slots=True)
 class _Job:
     write: Write
     payload: Any
-    future: Future
     in_order: bool
+    future: Future | None = None
+    done: Done | None = None
+
+    @property
+    def awaited(self) -> bool:
+        return self.done is None
 
 
 class GroupCommit:
@@ -53,7 +65,8 @@ class GroupCommit:
     def __init__(self, engine: Engine, *, max_batch: int = 256, max_pending: int = 10_000) -> None:
         self._engine = engine
         self._max_batch = max_batch
-        self._queue: queue.Queue[_Job | None] = queue.Queue(max_pending)
+        self._max_pending = max_pending
+        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closed = False
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="event-store-writer", daemon=True)
@@ -69,16 +82,26 @@ class GroupCommit:
         Raises:
             StoreBusy: too much is waiting, or the store is closed.
         """
-        job = _Job(write, payload, Future(), in_order)
-        job.future.set_running_or_notify_cancel()  # a caller who goes away takes nothing back
+        future: Future = Future()
+        future.set_running_or_notify_cancel()  # a caller who goes away takes nothing back
+        self._put(_Job(write, payload, in_order, future=future))
+        return future
+
+    def submit_quietly(self, write: Write, payload: Any, done: Done) -> None:
+        """Queue a submission that nobody waits for: it costs less, and is written within `GATHER_S` and a commit.
+
+        Raises:
+            StoreBusy: as `submit`.
+        """
+        self._put(_Job(write, payload, in_order=False, done=done))
+
+    def _put(self, job: _Job) -> None:
         with self._lock:
             if self._closed:
                 raise StoreBusy("the event store is closed")
-            try:
-                self._queue.put_nowait(job)
-            except queue.Full:
-                raise StoreBusy("too many writes are waiting") from None
-        return job.future
+            if self._queue.qsize() >= self._max_pending:
+                raise StoreBusy("too many writes are waiting")
+            self._queue.put(job)
 
     def close(self) -> None:
         """Write what waits, then stop."""
@@ -91,34 +114,46 @@ class GroupCommit:
 
     def _run(self) -> None:
         while (first := self._queue.get()) is not None:
-            jobs = [first]
-            last = False
-            while len(jobs) < self._max_batch:
-                try:
-                    job = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-                if job is None:
-                    last = True
-                    break
-                jobs.append(job)
+            jobs, last = self._gathered(first)
             self._commit(jobs)
             if last:
                 return
+
+    def _gathered(self, first: _Job) -> tuple[list[_Job], bool]:
+        """What goes into one transaction, and whether nothing comes after it."""
+        jobs, deadline = [first], time.monotonic() + GATHER_S
+        awaited = first.awaited
+        while len(jobs) < self._max_batch:
+            try:
+                if awaited:
+                    job = self._queue.get_nowait()
+                else:
+                    job = self._queue.get(timeout=max(deadline - time.monotonic(), 0.0))
+            except queue.Empty:
+                break
+            if job is None:
+                return jobs, True
+            jobs.append(job)
+            awaited = awaited or job.awaited
+        return jobs, False
 
     def _commit(self, jobs: list[_Job]) -> None:
         """One transaction for all; if it fails, one for each, so that a bad row spoils nobody else's."""
         try:
             results = self._write(jobs)
         except Exception as error:
-            if len(jobs) == 1:
-                jobs[0].future.set_exception(error)
-            else:
+            if len(jobs) > 1:
                 for job in jobs:
                     self._commit([job])
+            elif jobs[0].future is not None:
+                jobs[0].future.set_exception(error)
+            else:
+                _tell(jobs, error)
             return
+        _tell([job for job in jobs if job.done is not None], None)  # before anybody who waits looks at what is there
         for job, result in zip(jobs, results, strict=True):
-            job.future.set_result(result)
+            if job.future is not None:
+                job.future.set_result(result)
 
     def _write(self, jobs: list[_Job]) -> list[Any]:
         for attempt in range(ATTEMPTS):
@@ -139,6 +174,13 @@ class GroupCommit:
                     written = write(connection, [jobs[number].payload for number in mine])
                     results.update(zip(mine, written, strict=True))
         return [results[number] for number in range(len(jobs))]
+
+
+def _tell(jobs: Sequence[_Job], error: BaseException | None) -> None:
+    """Nobody waits for these: who submitted them is told of all at once."""
+    for done in dict.fromkeys(job.done for job in jobs):
+        if done is not None:
+            done([job.payload for job in jobs if job.done == done], error)
 
 
 def _stretches(jobs: Sequence[_Job]) -> Iterator[list[int]]:

@@ -113,21 +113,3 @@ class Cors(CORSMiddleware):
         refused = Problem("forbidden", "this origin, method or header is not allowed here").refusal()
         refused.headers.update({name: response.headers[name] for name in ("vary",) if name in response.headers})
         return refused
-
-
-async def read_body(request: Request, limit: int) -> bytes:
-    """The body of a request; raises `Problem` (too-large) without reading more than ``limit`` bytes of it."""
-    declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > limit:
-        raise _too_large(limit)
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > limit:
-            raise _too_large(limit)
-        parts.append(part)
-    return b"".join(parts)
-
-
-def _too_large(limit: int) -> Problem:
-    return Problem("too-large", f"the body is larger than {limit} bytes", headers={"Connection": "close"})

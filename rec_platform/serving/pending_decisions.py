@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +32,7 @@ class LoggedDecision:
     created_at: int
     make: Callable[[], Mapping[str, Any]]
     made: Mapping[str, Any] | None = None
+    answered: bool = False
 
     @staticmethod
     def of(row: Mapping[str, Any]) -> LoggedDecision:
@@ -71,42 +71,62 @@ class PendingDecisions:
         self.lag_seconds = float("nan")
         self._decisions: dict[str, _Decision] = {}
         self._lock = threading.Lock()
+        self._counting = threading.Lock()  # held for one addition: who answers never waits for who writes
 
     @property
     def pending(self) -> int:
         """How many are under way: the most that is lost if the process is killed now."""
         return self.submitted - self.written - self.lost - self.refused
 
-    def begin(self, logged: LoggedDecision, *, answered: bool) -> None:
+    def begin(self, decision: LoggedDecision, *, answered: bool) -> None:
         """A decision is about to be submitted; ``answered`` without waiting for it."""
-        now = time.monotonic()
-        with self._lock:
+        with self._counting:
             self.submitted += 1
-            if not answered:
-                return
-            self._decisions.setdefault(logged.decision_id, _Decision(logged, now))
-            while (first := next(iter(self._decisions.values()))).written is not None and first.written + KEPT_S < now:
-                del self._decisions[first.logged.decision_id]
+        if answered:
+            decision.answered = True
+            self._decisions.setdefault(decision.decision_id, _Decision(decision, time.monotonic()))
 
-    def end(self, logged: LoggedDecision, future: Future | None, *, answered: bool) -> None:
-        """It is on disk, or never will be; ``future`` is None where it could not even be submitted."""
+    def refuse(self, decision: LoggedDecision) -> None:
+        """It could not even be submitted, and the caller is told so."""
+        with self._lock:
+            self.refused += 1
+            self._of(decision, forget=True)
+
+    def end(self, decisions: Sequence[LoggedDecision], error: BaseException | None) -> None:
+        """They are on disk, or never will be."""
         now = time.monotonic()
         with self._lock:
-            decision = self._decisions.get(logged.decision_id)
-            if decision is not None and decision.logged is not logged:
-                decision = None  # the id was given twice
-            if future is not None and future.exception() is None:
-                self.written += 1
-                if decision is not None:
-                    decision.written = now
-                    self.lag_seconds = now - decision.submitted
-                return
-            if answered and future is not None:
-                self.lost += 1
-            else:
-                self.refused += 1
-            if decision is not None:
-                del self._decisions[logged.decision_id]
+            for decision in decisions:
+                kept = self._of(decision, forget=error is not None)
+                if error is None:
+                    self.written += 1
+                    if kept is not None:
+                        kept.written = now
+                        self.lag_seconds = now - kept.submitted
+                elif decision.answered:
+                    self.lost += 1
+                else:
+                    self.refused += 1
+            self._sweep(now)
+
+    def _sweep(self, now: float) -> None:
+        """Forget what was written long enough ago; the oldest are first."""
+        old = []
+        for key, kept in list(self._decisions.items()):
+            if kept.written is None or kept.written + KEPT_S >= now:
+                break
+            old.append(key)
+        for key in old:
+            self._decisions.pop(key, None)
+
+    def _of(self, decision: LoggedDecision, *, forget: bool) -> _Decision | None:
+        """What is kept of this very decision: another one may have been given its id."""
+        kept = self._decisions.get(decision.decision_id)
+        if kept is None or kept.logged is not decision:
+            return None
+        if forget:
+            del self._decisions[decision.decision_id]
+        return kept
 
     def forget(self, user_id: str) -> None:
         """A user was erased: nothing written of them is read from here any more."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,15 +9,17 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import rec_platform
 from rec_platform.serving.api_models import MAX_LIMIT, Identifier, RecommendationRequest, RecommendationResponse
 from rec_platform.serving.event_models import EventBatch, EventsAccepted
-from rec_platform.serving.guard import Cors, Guard, read_body
+from rec_platform.serving.guard import Cors, Guard
+from rec_platform.serving.hot_routes import HotRoutes
 from rec_platform.serving.openapi import ERRORS, body_of, describe
-from rec_platform.serving.problems import Problem, from_validation
+from rec_platform.serving.problems import Problem
 from rec_platform.serving.runtime import ServiceRuntime
 
 LOGGED_AS_JSON = (
@@ -48,6 +49,22 @@ class RecommendationQuery(BaseModel):
     explore: bool = True
 
 
+class Service(FastAPI):
+    """Whatever comes by HTTP meets ``front`` first; what that passes on comes in at `behind`."""
+
+    front: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and self.front is not None:
+            await self.front(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+    async def behind(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """FastAPI's own routes."""
+        await super().__call__(scope, receive, send)
+
+
 def create_app(runtime: ServiceRuntime | None) -> FastAPI:
     """The ASGI application. Without a runtime it can only describe itself."""
 
@@ -58,7 +75,7 @@ def create_app(runtime: ServiceRuntime | None) -> FastAPI:
         yield
         await runtime.stop()
 
-    app = FastAPI(
+    app = Service(
         title="rec_platform",
         version=rec_platform.__version__,
         summary="Recommendations with exact propensities, and the events they lead to.",
@@ -68,10 +85,11 @@ def create_app(runtime: ServiceRuntime | None) -> FastAPI:
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    if runtime is not None:
-        app.add_middleware(Guard, access=runtime.access)
+    hot = None if runtime is None else HotRoutes(runtime, app.behind)
+    if runtime is not None and hot is not None:
+        app.front = Guard(hot, access=runtime.access)
         if runtime.settings.cors_origins:  # before the guard: a browser asks without a key whether it may ask
-            app.add_middleware(Cors, origins=runtime.settings.cors_origins)
+            app.front = Cors(app.front, origins=runtime.settings.cors_origins)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _bad_parameters)
@@ -89,12 +107,7 @@ def _add_routes(app: FastAPI, runtime: ServiceRuntime) -> None:
     )
     async def recommend(request: Request) -> Response:
         """A slate for a user. With `recommendation_id` or an `Idempotency-Key`, asking again answers the same."""
-        body = await read_body(request, runtime.settings.max_body_bytes)
-        try:
-            asked = RecommendationRequest.model_validate_json(body)
-        except ValidationError as error:
-            raise from_validation(error) from None
-        return _json(await runtime.recommend(asked, _idempotency_key(request, asked)))
+        raise AssertionError("HotRoutes answers")
 
     @app.get("/v1/users/{user_id}/recommendations", response_model=RecommendationResponse, responses=ERRORS)
     async def recommend_to_user(
@@ -119,7 +132,7 @@ def _add_routes(app: FastAPI, runtime: ServiceRuntime) -> None:
     )
     async def events(request: Request) -> Response:
         """1 to 500 events, each taken or refused for itself; on disk when answered, counted once by `event_id`."""
-        return _json(await runtime.take_events(await read_body(request, runtime.settings.max_body_bytes)), 202)
+        raise AssertionError("HotRoutes answers")
 
     @app.get("/healthz")
     async def alive() -> dict[str, str]:
@@ -139,18 +152,6 @@ def _add_routes(app: FastAPI, runtime: ServiceRuntime) -> None:
 
 def _json(text: str, status: int = 200) -> Response:
     return Response(text, status, media_type="application/json")
-
-
-def _idempotency_key(request: Request, asked: RecommendationRequest) -> str | None:
-    """A recommendation id made from the header, if it is there."""
-    key = request.headers.get("idempotency-key")
-    if key is None:
-        return None
-    if asked.recommendation_id is not None or not 1 <= len(key) <= 256:
-        message = "send either Idempotency-Key (1 to 256 characters) or recommendation_id"
-        error = {"loc": ["header", "idempotency-key"], "msg": message, "type": "value_error"}
-        raise Problem("validation", message, errors=[error])
-    return "rec_" + hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
 
 
 async def _problem(request: Request, error: Exception) -> Response:

@@ -10,7 +10,7 @@ import platform
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -19,6 +19,7 @@ import rec_platform
 from rec_platform.registry import ModelRegistry
 from rec_platform.serving.access import KEPT, Access
 from rec_platform.serving.api_models import RecommendationRequest
+from rec_platform.serving.batcher import Batcher
 from rec_platform.serving.decision_service import Answer, Ask
 from rec_platform.serving.event_intake import read_events
 from rec_platform.serving.failures import log_failure
@@ -32,6 +33,10 @@ from rec_platform.serving.user_cache import ChangeFeed
 
 log = logging.getLogger(__name__)
 
+QUICK_CATALOGUE = 50_000
+"""Items whose scores take less time than the rest of a request."""
+
+Result = TypeVar("Result")
 Decide = Callable[[Ask], Awaitable[Answer | Problem]]
 
 
@@ -42,7 +47,7 @@ class ServiceRuntime:
         settings: see `ServiceSettings`.
 
     Attributes:
-        decide: decides one ask. A batching version may be put in its place (`rec_platform.serving.app`).
+        decide: decides one ask, together with those that come in meanwhile.
 
     Raises:
         InputError: the store, the file of keys or the token cannot be read, or a key is required and there is none.
@@ -53,9 +58,10 @@ class ServiceRuntime:
         self.access = Access(settings)
         self.store = EventStore(settings.store_url)
         self.slot = ModelSlot(ModelRegistry(settings.home), self.store)
-        self.decide: Decide = self._decide_alone
         self._feed = ChangeFeed(self.store)
+        self._local_store = self.store.reader.dialect.name == "sqlite"
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="decide")
+        self.decide: Decide = Batcher(self._decide, self._executor, at_once=self._is_quick)
         self._started = datetime.now(UTC)
         self._pollers: list[asyncio.Task] = []
 
@@ -77,12 +83,13 @@ class ServiceRuntime:
         """A new ``user_config``; never raises (see `ModelSlot`)."""
         await asyncio.to_thread(self.slot.configure, user_config)
 
-    async def decide_batch(self, asks: Sequence[Ask]) -> list[Answer | Problem]:
-        """Decide many at once, off the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._decide, asks)
+    def _is_quick(self) -> bool:
+        """Whether a batch takes about a millisecond: scores in memory, and a store on this machine."""
+        service = self.slot.service
+        return service is None or (self._local_store and len(service.bundle.catalog) <= QUICK_CATALOGUE)
 
     def _decide(self, asks: Sequence[Ask]) -> list[Answer | Problem]:
-        """On the one thread that decides."""
+        """Of the batcher, so never twice at once."""
         service = self.slot.service
         if service is None:
             return [self._no_model()] * len(asks)
@@ -106,11 +113,10 @@ class ServiceRuntime:
         if given and (replayed := await self._replay(ask)) is not None:
             return replayed
         answer = await self._decided(ask)
-        at_once = self.settings.decision_log == "async" and not given
-        written = self._submit(lambda: self.store.add_decision(answer.logged, answered=at_once))
-        if at_once:
-            written.add_done_callback(lambda done: _log_unwritten(done, ask.recommendation_id))
+        if self.settings.decision_log == "async" and not given:
+            self._submitted(lambda: self.store.log_decision(answer.logged))
             return answer.response
+        written = self._submitted(lambda: self.store.write_decision(answer.logged))
         if not await self._durable(written):
             return await self._replay(ask) or answer.response  # another request with this id was faster
         return answer.response
@@ -122,7 +128,7 @@ class ServiceRuntime:
             Problem: the body cannot be read, or the store cannot write now (nothing is stored then).
         """
         intake = read_events(body, received_at=now_us())
-        new = await self._durable(self._submit(lambda: self.store.add_events(intake.rows, intake.rejected_rows)))
+        new = await self._durable(self._submitted(lambda: self.store.add_events(intake.rows, intake.rejected_rows)))
         service = self.slot.service
         missing: list[str] = []
         if service is not None:
@@ -195,9 +201,6 @@ class ServiceRuntime:
     def _no_model(self) -> Problem:
         return Problem("not-ready", f"no model is loaded: {self.slot.error}", headers={"Retry-After": "1"})
 
-    async def _decide_alone(self, ask: Ask) -> Answer | Problem:
-        return (await self.decide_batch([ask]))[0]
-
     async def _decided(self, ask: Ask) -> Answer:
         answer = await self.decide(ask)
         if isinstance(answer, Problem):
@@ -214,7 +217,7 @@ class ServiceRuntime:
             raise Problem("idempotency-mismatch", message, errors=[error])
         return str(row["response"])
 
-    def _submit(self, write: Callable[[], Future]) -> Future:
+    def _submitted(self, write: Callable[[], Result]) -> Result:
         try:
             return write()
         except StoreBusy as error:
@@ -231,8 +234,3 @@ class ServiceRuntime:
         while True:
             await asyncio.sleep(self.settings.poll_seconds)
             await asyncio.to_thread(look)
-
-
-def _log_unwritten(written: Future, decision_id: str) -> None:
-    if (error := written.exception()) is not None:
-        log_failure(log, f"decision {decision_id} could not be logged", error)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from pydantic_core import to_json
 from sqlalchemy import Connection
 
 from rec_platform.data.request_context import REQUEST_CONTEXT, request_context
@@ -266,7 +266,4 @@ def stack(situations: Sequence[Situation], num_items: int, *, full_catalogue: bo
 
 def dumps(value: object) -> str:
     """Compact JSON; floats keep every digit."""
-    return _ENCODER.encode(value)
-
-
-_ENCODER = json.JSONEncoder(separators=(",", ":"))
+    return to_json(value, inf_nan_mode="constants").decode()

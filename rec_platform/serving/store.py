@@ -7,12 +7,14 @@ refuses the row. It is written as soon as the writer is free, within 50 ms at or
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
 from rec_platform.serving import erasure, retention, store_writes
 from rec_platform.serving.database import open_engines
+from rec_platform.serving.failures import log_failure
 from rec_platform.serving.group_commit import GroupCommit, StoreBusy, Write
 from rec_platform.serving.pending_decisions import LoggedDecision, PendingDecisions
 from rec_platform.serving.store_reads import LearnerState, SessionSoFar, StoredItem, StoreReads, now_us
@@ -20,6 +22,8 @@ from rec_platform.serving.store_reads import LearnerState, SessionSoFar, StoredI
 __all__ = ["EventStore", "LearnerState", "Row", "SessionSoFar", "StoredItem", "now_us"]
 
 Row = Mapping[str, Any]
+
+log = logging.getLogger(__name__)
 
 
 class EventStore(StoreReads):
@@ -68,24 +72,43 @@ class EventStore(StoreReads):
         """Add events by ``event_id``, the first one wins; result: how many were new (int)."""
         return self._submit(store_writes.write_events, (list(rows), list(rejected)))
 
-    def add_decision(self, decision: Row | LoggedDecision, *, answered: bool = False) -> Future:
+    def add_decision(self, row: Row) -> Future:
         """Log a decision; result: True, or False where its id was there already (nothing is changed then).
 
         Args:
-            decision: a row of `schema.decisions`, or what makes one on the writing thread; columns since version 2
-                may be left out.
-            answered: the caller got it already. It can be read at once, and counts as lost if it cannot be written.
+            row: of `schema.decisions`; columns since version 2 of it may be left out.
         """
-        if not isinstance(decision, LoggedDecision):
-            decision = LoggedDecision.of(decision)
-        self.decisions_under_way.begin(decision, answered=answered)
+        return self.write_decision(LoggedDecision.of(row))
+
+    def write_decision(self, decision: LoggedDecision) -> Future:
+        """The same of a decision whose row is made on the writing thread."""
+        self.decisions_under_way.begin(decision, answered=False)
         try:
             written = self._submit(store_writes.write_decisions, decision)
         except StoreBusy:
-            self.decisions_under_way.end(decision, None, answered=answered)
+            self.decisions_under_way.refuse(decision)
             raise
-        written.add_done_callback(lambda future: self.decisions_under_way.end(decision, future, answered=answered))
+        written.add_done_callback(lambda future: self.decisions_under_way.end([decision], future.exception()))
         return written
+
+    def log_decision(self, decision: LoggedDecision) -> None:
+        """Log a decision that the caller got already. It can be read at once, and counts as lost if it is not written.
+
+        Raises:
+            StoreBusy: too much is waiting; it is not logged, and must not be given.
+        """
+        self.decisions_under_way.begin(decision, answered=True)
+        try:
+            self._commits.submit_quietly(store_writes.write_answered, decision, self._logged)
+        except StoreBusy:
+            self.decisions_under_way.refuse(decision)
+            raise
+
+    def _logged(self, decisions: Sequence[LoggedDecision], error: BaseException | None) -> None:
+        self.decisions_under_way.end(decisions, error)
+        if error is not None:
+            for decision in decisions:
+                log_failure(log, f"decision {decision.decision_id} could not be logged", error)
 
     def activate(self, decision_id: str, moment: int) -> Future:
         """A deferred decision was shown at ``moment`` (microseconds), the first time it is told.

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Select, bindparam, func, select
+from sqlalchemy import CompoundSelect, bindparam, func, literal_column, select, union_all
 
 from rec_platform.serving.schema import decisions, events
 from rec_platform.serving.store import EventStore, SessionSoFar
@@ -88,7 +88,7 @@ class ChangeFeed:
         self._own: OrderedDict[str, None] = OrderedDict()
         dialect = store.reader.dialect
         self._sqlite = dialect.name == "sqlite"
-        self._queries = {name: _compiled(statement, dialect) for name, statement in _NEWER.items()}
+        self._query = _compiled(_NEWER, dialect)
         with store.connect() as connection:
             self._seen = {name: connection.execute(statement).scalar() or 0 for name, statement in _NEWEST.items()}
 
@@ -101,15 +101,14 @@ class ChangeFeed:
     def changed(self) -> set[str]:
         """User ids; empty most of the time."""
         users: set[str] = set()
-        for seq, user_id in self._rows("events"):
-            self._seen["events"] = seq
-            users.add(user_id)
-        for seq, user_id, decision_id in self._rows("decisions"):
-            self._seen["decisions"] = seq
-            if decision_id in self._own:
-                del self._own[decision_id]
-            else:
+        for of_event, seq, user_id, decision_id in self._rows():
+            if of_event:
+                self._seen["events"] = max(seq, self._seen["events"])
                 users.add(user_id)
+            else:
+                self._seen["decisions"] = max(seq, self._seen["decisions"])
+                if self._own.pop(decision_id, False) is False:
+                    users.add(user_id)
         return users
 
     def close(self) -> None:
@@ -118,7 +117,7 @@ class ChangeFeed:
             self._connection.close()
             self._connection = None
 
-    def _rows(self, name: str) -> list[Any]:
+    def _rows(self) -> list[Any]:
         """New rows; a plain cursor, since this runs before every batch."""
         try:
             if self._connection is None:
@@ -127,7 +126,7 @@ class ChangeFeed:
                     self._connection.driver_connection.autocommit = True
             cursor = self._connection.cursor()
             try:
-                cursor.execute(self._queries[name], {"after": self._seen[name]})
+                cursor.execute(self._query, self._seen)
                 return list(cursor.fetchall())
             finally:
                 cursor.close()
@@ -136,16 +135,18 @@ class ChangeFeed:
             raise
 
 
-def _compiled(statement: Select[Any], dialect: Any) -> str:
+def _compiled(statement: CompoundSelect[Any], dialect: Any) -> str:
     kind = type(dialect)
     named = kind(paramstyle="named") if dialect.name == "sqlite" else kind(paramstyle="pyformat")
     return str(statement.compile(dialect=named))
 
 
-_NEWER = {
-    "events": select(events.c.seq, events.c.user_id).where(events.c.seq > bindparam("after")).order_by(events.c.seq),
-    "decisions": select(decisions.c.seq, decisions.c.user_id, decisions.c.decision_id)
-    .where(decisions.c.seq > bindparam("after"))
-    .order_by(decisions.c.seq),
-}
+_NEWER = union_all(
+    select(literal_column("1"), events.c.seq, events.c.user_id, literal_column("''")).where(
+        events.c.seq > bindparam("events")
+    ),
+    select(literal_column("0"), decisions.c.seq, decisions.c.user_id, decisions.c.decision_id).where(
+        decisions.c.seq > bindparam("decisions")
+    ),
+)
 _NEWEST = {"events": select(func.max(events.c.seq)), "decisions": select(func.max(decisions.c.seq))}

@@ -17,6 +17,7 @@ from stored_rows import decision, row
 
 from rec_platform.data.feedback import FeedbackRule
 from rec_platform.serving import erasure
+from rec_platform.serving.pending_decisions import LoggedDecision
 from rec_platform.serving.schema import decisions, erasures, events, metadata, rejected_events
 from rec_platform.serving.store import EventStore
 from rec_platform.serving.store_reads import SessionSoFar
@@ -109,7 +110,7 @@ def test_an_erased_id_begins_as_a_new_user(store: EventStore) -> None:
 
 
 def test_a_decision_on_its_way_is_erased_as_well(store: EventStore) -> None:
-    store.add_decision(decision("d", user_id=USER), answered=True)
+    store.log_decision(LoggedDecision.of(decision("d", user_id=USER)))
     counts = store.erase_user(USER).result()
     assert counts["decisions"] == 1
     assert store.decision("d") is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -15,6 +16,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy.exc import OperationalError
 from tiny_model import click, register_network
 
+from rec_platform.serving import store_writes
 from rec_platform.serving.api_keys import KeyFile
 
 USER, ITEM, CONTEXT = "user-olga-1971", "item-of-olga", "feature_of_olga"
@@ -83,9 +85,12 @@ def test_nothing_of_a_user(
             raise ValueError(f"{ask} failed for {ITEM}") from error
 
     with monkeypatch.context() as patch:
-        patch.setattr(runtime.store, "add_decision", unwritten)
+        patch.setattr(runtime.store, "write_decision", unwritten)
+        patch.setattr(store_writes, "write_answered", lambda *_: unwritten().result())
         patch.setattr(runtime.store, "add_events", unwritten)
         assert 503 in everything({"Authorization": f"Bearer {key}"})
+        while runtime.store.decisions_pending:
+            time.sleep(0.01)
     with monkeypatch.context() as patch:
         patch.setattr(runtime, "decide", breaks)
         assert 500 in everything({"Authorization": f"Bearer {key}"})

@@ -106,7 +106,7 @@ def test_who_was_not_seen_for_long_is_forgotten() -> None:
 
 
 def test_chance_is_that_of_the_id() -> None:
-    many = np.concatenate([uniforms(f"rec_{n}", 40) for n in range(500)])
+    many = uniforms([f"rec_{n}" for n in range(500)], 40).ravel()
     assert ((many >= 0) & (many < 1)).all()
     assert abs(many.mean() - 0.5) < 4 / np.sqrt(12 * len(many))
     assert np.unique(many).size == len(many)

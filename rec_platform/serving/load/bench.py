@@ -52,7 +52,7 @@ class BenchOptions:
     model: str | None = None
     home: Path | None = None
     store: str | None = None
-    decision_log: Literal["durable", "async"] = "durable"
+    decision_log: Literal["durable", "async"] = "async"
 
 
 def bench_serving(options: BenchOptions, tell: Tell, *, default_proxy: bool = True) -> list[dict[str, Any]]:
