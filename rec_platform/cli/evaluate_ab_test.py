@@ -14,6 +14,7 @@ from rec_platform.cli.train import check_report
 from rec_platform.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
+    from rec_platform.evaluation.ab_test.against_off_policy import Agreement
     from rec_platform.evaluation.ab_test.analysis import Analysis
     from rec_platform.evaluation.ab_test.experiment import Experiment
 
@@ -48,6 +49,13 @@ def ab_test(
     drop_mixed: Annotated[
         bool, typer.Option("--drop-mixed", help="Leave out users of several arms instead of refusing.")
     ] = False,
+    off_policy: Annotated[
+        bool,
+        typer.Option("--off-policy", help="Also what off-policy evaluation of the other arm's log would have said."),
+    ] = False,
+    home: Annotated[
+        Path | None, typer.Option(help="State folder with the models of --off-policy; default $REC_PLATFORM_HOME.")
+    ] = None,
     confidence: Confidence = 0.95,
     report: Annotated[Path | None, typer.Option(help="Write an HTML report here.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")] = False,
@@ -66,7 +74,7 @@ def ab_test(
     with console.status("reading the log"):
         found = read_experiment(
             log,
-            list(dict.fromkeys(metric or ["reward"])),
+            list(dict.fromkeys([*(metric or ["reward"]), *(["reward_per_decision"] if off_policy else [])])),
             experiment=experiment,
             control=control,
             arms_are=arms,
@@ -80,17 +88,35 @@ def ab_test(
     analysis = analyse(found.units(), weights=shares, confidence=confidence)
     looks = look_by_look(found, confidence=confidence) if json_ or report is not None else ()
     remarks = remarks_of(found)
+    foretold = _foretold(log, home, found, analysis, start) if off_policy else []
     if report is not None:
         from rec_platform.evaluation.ab_test.report import write_ab_page
 
         title = f"A/B test {found.name or ''}".strip() + f" of {log}"
-        write_ab_page(report, title=title, analysis=analysis, looks=looks, remarks=remarks)
+        write_ab_page(report, title=title, analysis=analysis, looks=looks, remarks=remarks, off_policy=foretold)
     if json_:
         told: dict[str, Any] = {"log": str(log), "experiment": found.name, "confidence": confidence}
         told |= analysis.to_dict() | {"mixed_users_left_out": found.mixed, "days_a_user": days_a_user}
+        told |= {"off_policy": [row.to_dict() for row in foretold]}
         print_json(told | {"looks": [series.to_dict() for series in looks], "remarks": remarks})
         return
     show(analysis, remarks, f"{found.name or 'arms'}, {log}")
+    if foretold:
+        from rec_platform.evaluation.ab_test.tables import AGAINST, against_rows
+
+        _print_table("off-policy evaluation beside the test, reward a decision", AGAINST, against_rows(foretold))
+
+
+def _foretold(
+    log: Path, home: Path | None, found: Experiment, analysis: Analysis, since: int | None
+) -> list[Agreement]:
+    from rec_platform.evaluation.ab_test.foretold import foretell
+    from rec_platform.evaluation.off_policy.logs.decision_log import DecisionLog
+
+    if found.name is None:
+        raise InputError("--off-policy", "the arms are policies, not those of an experiment", "leave it out")
+    with console.status("evaluating the arms off-policy"):
+        return foretell(DecisionLog.open(log, home=home), found.name, found.units(), analysis, since=since)
 
 
 def weights_of(text: str, arms: tuple[str, ...]) -> list[float]:

@@ -67,7 +67,7 @@ def test_json_is_welchs_test_of_users(capsys: pytest.CaptureFixture[str], joined
     assert answer["sample_ratio"]["p_value"] == pytest.approx(stats.chisquare(answer["units"]).pvalue)
     assert set(answer) == {
         "log", "experiment", "confidence", "arms", "units", "sample_ratio", "effects", "conclusions", "warnings",
-        "mixed_users_left_out", "days_a_user", "looks", "remarks",
+        "mixed_users_left_out", "days_a_user", "looks", "remarks", "off_policy",
     }  # fmt: skip
     (series,) = answer["looks"]
     assert [series[key] for key in ("arm", "metric", "intersected")] == ["new", "reward", False]
