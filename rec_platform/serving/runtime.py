@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import platform
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -33,8 +34,8 @@ from rec_platform.serving.user_cache import ChangeFeed
 
 log = logging.getLogger(__name__)
 
-QUICK_CATALOGUE = 50_000
-"""Items whose scores take less time than the rest of a request."""
+QUICK_BATCH_S = 0.01
+"""A batch that takes longer on average must not keep the event loop from others."""
 
 Result = TypeVar("Result")
 Decide = Callable[[Ask], Awaitable[Answer | Problem]]
@@ -59,6 +60,7 @@ class ServiceRuntime:
         self.store = EventStore(settings.store_url)
         self.slot = ModelSlot(ModelRegistry(settings.home), self.store)
         self._feed = ChangeFeed(self.store)
+        self._batch_seconds = 0.0
         self._local_store = self.store.reader.dialect.name == "sqlite"
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="decide")
         self.decide: Decide = Batcher(self._decide, self._executor, at_once=self._is_quick)
@@ -84,9 +86,8 @@ class ServiceRuntime:
         await asyncio.to_thread(self.slot.configure, user_config)
 
     def _is_quick(self) -> bool:
-        """Whether a batch takes about a millisecond: scores in memory, and a store on this machine."""
-        service = self.slot.service
-        return service is None or (self._local_store and len(service.bundle.catalog) <= QUICK_CATALOGUE)
+        """Whether a batch takes few milliseconds, with a store on this machine: it is decided on the event loop then."""
+        return self._local_store and self._batch_seconds < QUICK_BATCH_S
 
     def _decide(self, asks: Sequence[Ask]) -> list[Answer | Problem]:
         """Of the batcher, so never twice at once."""
@@ -95,7 +96,9 @@ class ServiceRuntime:
             return [self._no_model()] * len(asks)
         if changed := self._feed.changed():
             service.forget(changed)
+        began = time.perf_counter()
         answers = service.decide(asks)
+        self._batch_seconds += 0.1 * (time.perf_counter() - began - self._batch_seconds)
         for ask in asks:
             self._feed.own(ask.recommendation_id)
         return answers
