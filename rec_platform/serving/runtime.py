@@ -86,7 +86,7 @@ class ServiceRuntime:
         await asyncio.to_thread(self.slot.configure, user_config)
 
     def _is_quick(self) -> bool:
-        """Whether a batch takes few milliseconds, with a store on this machine: it is decided on the event loop then."""
+        """Whether a batch takes few milliseconds and the store is on this machine: then the event loop decides it."""
         return self._local_store and self._batch_seconds < QUICK_BATCH_S
 
     def _decide(self, asks: Sequence[Ask]) -> list[Answer | Problem]:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, text, update
+from sqlalchemy import Connection, Table, bindparam, delete, insert, select, text, update
 
 from rec_platform.serving.database import insert_new, insert_or_replace
 from rec_platform.serving.schema import decisions, events, items, learners, rejected_events, users
@@ -23,8 +23,8 @@ _ADDED = {"deferred": False, "mode": "online"} | dict.fromkeys(
     ("activated_at", "experiment_id", "experiment_arm", "pass_probability", "degraded", "sources")
 )
 
-ROWS_A_STATEMENT = 64
-_COLUMNS = tuple(column.name for column in decisions.c if column.name != "seq")
+SIZES = (256, 64, 16, 4, 1)
+"""Rows of a statement."""
 
 
 def write_events(connection: Connection, batches: Sequence[Any]) -> list[int]:
@@ -33,8 +33,7 @@ def write_events(connection: Connection, batches: Sequence[Any]) -> list[int]:
     if refused:
         connection.execute(insert(rejected_events), refused)
     _take_turns(connection)
-    statement = insert_new(connection.dialect, events).returning(events.c.event_id)
-    new = set(connection.execute(statement, rows).scalars()) if rows else set()
+    new = set(_insert_rows(connection, events, rows, returning="event_id"))
     counts = []
     for accepted, _ in batches:
         ids = {row["event_id"] for row in accepted}
@@ -62,25 +61,37 @@ def write_decisions(connection: Connection, logged: Sequence[Any]) -> list[bool]
 
 
 def write_answered(connection: Connection, logged: Sequence[Any]) -> list[None]:
-    """Decisions with new ids, of which nobody asks whether they were there: plain rows, past SQL expressions.
-
-    Many rows a statement: between two statements the thread would have to wait for its turn at Python's lock.
-    """
+    """Decisions with new ids, of which nobody asks whether they were there."""
     _take_turns(connection)
-    mark = "?" if connection.dialect.name == "sqlite" else "%s"
-    rows = [_ADDED | decision.row for decision in logged]
-    for start in range(0, len(rows), ROWS_A_STATEMENT):
-        part = rows[start : start + ROWS_A_STATEMENT]
-        values = tuple(row[name] for row in part for name in _COLUMNS)
-        connection.exec_driver_sql(_insert(len(part), mark), values)
-    return [None] * len(rows)
+    _insert_rows(connection, decisions, [_ADDED | decision.row for decision in logged])
+    return [None] * len(logged)
+
+
+def _insert_rows(
+    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *, returning: str = ""
+) -> list[Any]:
+    """Insert rows whose key is new; of these, the column ``returning``.
+
+    Plain SQL with many rows a statement: past the cost of SQL expressions, and between two statements the thread would
+    have to wait for its turn at Python's lock. Of few sizes, so that the database finds them prepared.
+    """
+    names = tuple(column.name for column in table.c if column.name != "seq")
+    mark, found, start = "?" if connection.dialect.name == "sqlite" else "%s", [], 0
+    for size in SIZES:
+        while len(rows) - start >= size:
+            values = tuple(row.get(name) for row in rows[start : start + size] for name in names)
+            result = connection.exec_driver_sql(_insert(table.name, names, size, mark, returning), values)
+            found += [row[0] for row in result] if returning else []
+            start += size
+    return found
 
 
 @lru_cache
-def _insert(rows: int, mark: str) -> str:
-    names = ", ".join(f'"{name}"' for name in _COLUMNS)
-    marks = f"({', '.join([mark] * len(_COLUMNS))})"
-    return f"INSERT INTO decisions ({names}) VALUES {', '.join([marks] * rows)} ON CONFLICT DO NOTHING"
+def _insert(table: str, names: tuple[str, ...], rows: int, mark: str, returning: str) -> str:
+    columns = ", ".join(f'"{name}"' for name in names)
+    marks = ", ".join([f"({', '.join([mark] * len(names))})"] * rows)
+    told = f" RETURNING {returning}" if returning else ""
+    return f"INSERT INTO {table} ({columns}) VALUES {marks} ON CONFLICT DO NOTHING{told}"
 
 
 def write_activations(connection: Connection, wanted: Sequence[Any]) -> list[bool | None]:
