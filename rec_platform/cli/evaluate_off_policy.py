@@ -113,7 +113,9 @@ def off_policy(
         from rec_platform.evaluation.off_policy.report import write_off_policy_report
 
         title = f"{target} on {log}"
-        write_off_policy_report(report, title=title, intervals=bounds, weights=judged.weights, figures=figures)
+        write_off_policy_report(
+            report, title=title, intervals=bounds, weights=judged.weights, figures=figures, chances=judged.chances
+        )
     if json_:
         told = {name: _told(one) for name, one in bounds.items()}
         print_json({"log": str(log), "target": target, "confidence": confidence, **figures, "estimates": told})

@@ -114,6 +114,7 @@ def test_a_table_a_report_and_the_truth(capsys: pytest.CaptureFixture[str], tmp_
     assert "dr_os" in shown
     assert "Effective sample size" in shown
     assert "Importance weights" in page.read_text()
+    assert "<h2>Support</h2>" in page.read_text()
     answer = told(capsys, "--log", str(log), "--format", "open-bandit", "--interval", "student_t")
     for name in ("ips", "snips", "dr", "sndr"):
         one = answer["estimates"][name]

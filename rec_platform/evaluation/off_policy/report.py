@@ -15,13 +15,21 @@ from rec_platform.types import Float64
 
 
 def write_off_policy_report(
-    path: Path, *, title: str, intervals: Mapping[str, Interval], weights: Float64, figures: Mapping[str, Any]
+    path: Path,
+    *,
+    title: str,
+    intervals: Mapping[str, Interval],
+    weights: Float64,
+    figures: Mapping[str, Any],
+    chances: tuple[Float64, Float64] | None = None,
 ) -> None:
     """Write the page beside ``path`` and rename it there.
 
     Args:
         intervals: by estimator.
         weights: float64 [n] importance weights of the items or slates shown.
+        chances: of what was shown, slot by slot where slates were: the log's propensity and the target's; both in
+            [0, 1]. None where they are not known of single slots.
         figures: ``unit``, ``units``, ``logged_reward``, ``effective_sample_size``, ``largest_weight``.
     """
     rows = [
@@ -41,6 +49,14 @@ def write_off_policy_report(
         "weights carry the estimate; at 0 are those that the target would never have shown.</p>",
         _weights(weights),
     ]
+    if chances is not None:
+        parts += [
+            "<h2>Support</h2>",
+            "<p class='note'>Each thing shown, by how likely the log and the target show it. Far above "
+            "the line lie those that the target wants and the log seldom shows: few of them speak for many. At the "
+            "bottom lies what the target would not have shown.</p>",
+            _support(*chances),
+        ]
     if warnings:
         lines = [[code, sentence] for code, sentence in warnings]
         parts += ["<h2>What speaks against them</h2>", table(["warning", "what was found"], lines)]
@@ -76,4 +92,20 @@ def _weights(weights: Float64) -> str:
         axes.set_xscale("log")
     axes.set_xlabel(f"weight ({(weights == 0).mean():.1%} are 0)")
     axes.set_ylabel("units")
+    return svg(figure)
+
+
+def _support(behaviour: Float64, target: Float64) -> str:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.2))
+    axes = figure.subplots()
+    least = max(float(behaviour.min()), 1e-9) / 10  # where zeros are drawn
+    x, y = np.log10(np.maximum(behaviour, least)), np.log10(np.maximum(target, least))
+    counts = axes.hexbin(x, y, gridsize=50, bins="log", cmap="Blues", mincnt=1)
+    ends = [float(np.log10(least)), 0.0]
+    axes.plot(ends, ends, color="#56616f", linewidth=0.8, linestyle="--")
+    axes.set_xlabel("log10 of the log's propensity")
+    axes.set_ylabel(f"log10 of the target's ({(target == 0).mean():.1%} are 0)")
+    figure.colorbar(counts, label="shown")
     return svg(figure)

@@ -63,6 +63,20 @@ class Judged:
     steps: ModelSteps | UniformSteps | None = None
     lacking: by_name.Lacking = field(default_factory=dict)
 
+    @property
+    def chances(self) -> tuple[Float64, Float64] | None:
+        """Of what was shown: the log's propensity and the target's, float64 [n] each; None where slots have none."""
+        known = self.feedback
+        if not isinstance(known, SlateFeedback):
+            return known.behaviour, known.target
+        for pair in (
+            (known.behaviour_steps, known.target_steps),
+            (known.behaviour_marginals, known.target_marginals),
+        ):
+            if pair[0] is not None and pair[1] is not None:
+                return pair[0].ravel(), pair[1].ravel()
+        return None
+
 
 def judge(
     log: DecisionLog,
