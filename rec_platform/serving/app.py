@@ -6,6 +6,7 @@ its class by value.
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import ray
@@ -27,6 +28,9 @@ class Recommender:
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self.runtime = ServiceRuntime(parse(ServiceSettings, settings, "args"))
+        gc.collect()
+        gc.freeze()  # what is loaded by now stays, and need not be looked through again and again
+        gc.set_threshold(20_000, 20, 50)
         self.runtime.access.shared_by(serve.get_replica_context().world_size)
 
     def __serve_build_asgi_app__(self) -> Any:
