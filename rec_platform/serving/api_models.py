@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -43,9 +43,12 @@ class RecommendationRequest(Strict):
         exclude_seen: true excludes all the user ever interacted with, false nothing; null what is in the history that
             the model sees, as in training.
         explore: false asks for the model's best slate without chance.
+        defer_activation: it may never be shown, and counts only when it is activated, or an event tells of it.
         validate_only: decide, but log nothing (``mode`` is then ``validate_only``).
         labels: kept in the log.
     """
+
+    ranks: ClassVar[bool] = False
 
     user_id: Identifier
     session_id: Identifier | None = None
@@ -57,8 +60,41 @@ class RecommendationRequest(Strict):
     exclude_items: list[Identifier] = Field(default_factory=list, max_length=MAX_LIST)
     exclude_seen: bool | None = None
     explore: bool = True
+    defer_activation: bool = False
     validate_only: bool = False
     labels: dict[Name, Label] = Field(default_factory=dict, max_length=32)
+
+
+class Ranking(RecommendationRequest):
+    """All the candidates that the model knows, in the model's order: ``limit`` is how many there are."""
+
+    ranks: ClassVar[bool] = True
+
+
+class RankRequest(Strict):
+    """A request to put the caller's candidates in order.
+
+    Attributes:
+        candidates: in the caller's own order, which is told beside each item; those that are not in the catalogue are
+            left out. Also what the user has seen is ranked.
+        user_id, session_id, placement, recommendation_id, context, explore, defer_activation, validate_only, labels: as
+            in a request for a slate.
+    """
+
+    user_id: Identifier
+    candidates: list[Identifier] = Field(min_length=1, max_length=MAX_LIST)
+    session_id: Identifier | None = None
+    placement: Identifier | None = None
+    recommendation_id: Identifier | None = None
+    context: dict[Name, Feature] = Field(default_factory=dict, max_length=64)
+    explore: bool = True
+    defer_activation: bool = False
+    validate_only: bool = False
+    labels: dict[Name, Label] = Field(default_factory=dict, max_length=32)
+
+    def ranking(self) -> Ranking:
+        """The same as a request for a slate; what was validated is not validated again."""
+        return Ranking.model_construct(**dict(self), limit=1, exclude_seen=False)
 
 
 class ServedModel(BaseModel):
@@ -110,3 +146,30 @@ class RecommendationResponse(BaseModel):
     propensity_kind: Literal["plackett_luce_step", "slot_marginal", "deterministic"]
     filtered: int
     missing_ids: list[str]
+
+
+class RankedItem(RecommendedItem):
+    """One candidate.
+
+    Attributes:
+        baseline_rank: its place among the caller's known candidates, from 1.
+    """
+
+    baseline_rank: int
+
+
+class RankResponse(RecommendationResponse):
+    """The first 500 of the caller's known candidates."""
+
+    items: list[RankedItem]  # type: ignore[assignment]
+
+
+class Activation(BaseModel):
+    """A deferred recommendation that counts.
+
+    Attributes:
+        activated_at: when that was told first.
+    """
+
+    recommendation_id: str
+    activated_at: str

@@ -18,7 +18,7 @@ from rec_platform.data.users import UserEncoder
 from rec_platform.errors import InputError
 from rec_platform.policies.policy import Policy
 from rec_platform.registry import Bundle
-from rec_platform.serving.api_models import RecommendationRequest
+from rec_platform.serving.api_models import MAX_LIMIT, RecommendationRequest
 from rec_platform.serving.draws import draw_slates
 from rec_platform.serving.pending_decisions import LoggedDecision
 from rec_platform.serving.problems import Problem, from_input_error
@@ -51,7 +51,9 @@ class Ask:
         if len(request.context) > 1 or len(request.labels) > 1:  # in whichever order the caller named them
             named = {"context": dict(sorted(request.context.items())), "labels": dict(sorted(request.labels.items()))}
             request = request.model_copy(update=named)
-        return hashlib.sha256(request.model_dump_json().encode()).hexdigest()
+        added = None if request.defer_activation else {"defer_activation"}  # hashes of before there was that field hold
+        text = request.model_dump_json(exclude=added)
+        return hashlib.sha256(f"{'rank ' if request.ranks else ''}{text}".encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,8 @@ class DecisionService:
             if isinstance(situation, Situation):
                 listed = None if situation.listed is None else -1 if self._whole else len(situation.listed)
                 request = asks[number].request
-                alike[listed, request.limit, request.explore].append((number, situation))
+                limit = min(situation.available, MAX_LIMIT) if request.ranks else request.limit
+                alike[listed, limit, request.explore].append((number, situation))
         for (_, limit, explore), group in alike.items():
             numbers, situations = [number for number, _ in group], [situation for _, situation in group]
             answers = self._answers([asks[number] for number in numbers], situations, limit, explore)
@@ -150,6 +153,14 @@ class DecisionService:
     ) -> Answer:
         request, manifest, created = ask.request, self.bundle.manifest, now_us()
         ids = self.bundle.catalog.item_ids
+        slots: list[dict[str, Any]] = [
+            {"item_id": ids[item], "rank": rank, "score": score, "propensity": chance, "source": "policy"}
+            for rank, (item, score, chance) in enumerate(zip(items, scores, propensities, strict=True), start=1)
+        ]
+        if request.ranks and situation.listed is not None:
+            places = {item: place for place, item in enumerate(situation.listed.tolist(), start=1)}
+            for slot, item in zip(slots, items, strict=True):
+                slot["baseline_rank"] = places[item]
         response = dumps(
             {
                 "recommendation_id": ask.recommendation_id,
@@ -159,10 +170,7 @@ class DecisionService:
                 "model": {"name": manifest.name, "version": self.version, "alias": self.alias, "policy": policy.name},
                 "mode": "validate_only" if request.validate_only else "online",
                 "degraded": None,
-                "items": [
-                    {"item_id": ids[item], "rank": rank, "score": score, "propensity": chance, "source": "policy"}
-                    for rank, (item, score, chance) in enumerate(zip(items, scores, propensities, strict=True), start=1)
-                ],
+                "items": slots,
                 "propensity_kind": policy.sampler.propensity_kind,
                 "filtered": len(situation.excluded),
                 "missing_ids": situation.missing,
@@ -219,6 +227,7 @@ class DecisionService:
             "context": dumps({"served": served, "given": request.context}),
             "labels": dumps(request.labels),
             "request_hash": ask.request_hash,
+            "deferred": request.defer_activation,
         }
 
     def _id_list(self, indices: Iterable[Any]) -> str:

@@ -3,7 +3,8 @@
 - Rows of ``users``, ``events`` and ``decisions`` go; decisions too, for they hold the user's history and features.
 - Refused events go where the id is the value of anything in them, or where they were cut and it is in what was kept.
 - ``erasures`` keeps the SHA-256 of the id, when it was, and how many rows went, decisions by model and version: whoever
-  evaluates a log can tell how much of it is missing. A hash of a guessable id can be guessed; give ids that are not.
+  evaluates a log can tell how much of it is missing. ``user_changes`` keeps the same hash, to tell other replicas. A
+  hash of a guessable id can be guessed; give ids that are not.
 - What a learner drew from the user's decisions stays: it is sums over many users, by item and context.
 - An id that comes again afterwards begins as a new user.
 
@@ -15,7 +16,6 @@ Backups, files of joined rows (`rec_platform.data.join.erasure`) and datasets ma
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import sqlite3
@@ -31,6 +31,8 @@ from sqlalchemy import Connection, Engine, delete, insert, select
 
 from rec_platform.serving.schema import decisions, erasures, events, rejected_events, users
 from rec_platform.serving.store_reads import now_us
+from rec_platform.serving.store_writes import take_turns
+from rec_platform.serving.user_changes import note_changes, user_key
 
 if TYPE_CHECKING:
     from rec_platform.serving.store import EventStore
@@ -59,13 +61,9 @@ def new_job() -> str:
     return f"erase_{uuid4().hex}"
 
 
-def user_key(user_id: str) -> str:
-    """What is kept of an erased user's id."""
-    return hashlib.sha256(user_id.encode()).hexdigest()
-
-
 def write_erasures(connection: Connection, requests: Sequence[Any]) -> list[dict[str, Any]]:
     """See `group_commit.Write`."""
+    take_turns(connection)
     return [_erase(connection, request) for request in requests]
 
 
@@ -122,6 +120,7 @@ def _erase(connection: Connection, request: Request) -> dict[str, Any]:
         "counts": json.dumps(counts),
     }
     connection.execute(insert(erasures), row)
+    note_changes(connection, [user_id])
     return {"job_id": request.job_id} | counts
 
 

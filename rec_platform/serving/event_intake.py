@@ -98,22 +98,22 @@ def _raw_events(body: bytes) -> list[Any]:
 
 def _one(item: Any) -> AnyEvent | Problem:
     try:
-        return EVENT.validate_json(json.dumps(_without_huge_numbers(item)))
+        return EVENT.validate_json(json.dumps(without_huge_numbers(item)))
     except ValidationError as error:
         return from_validation(error)
     except Problem as problem:
         return problem
 
 
-def _without_huge_numbers(item: Any, depth: int = 0) -> Any:
+def without_huge_numbers(item: Any, depth: int = 0) -> Any:
     """Integers that no float can hold as infinity, which is refused by field instead of as malformed JSON."""
     if depth > MAX_DEPTH:
         message = f"is nested deeper than {MAX_DEPTH} levels"
         raise Problem("validation", f"the event {message}", errors=[{"loc": [], "msg": message, "type": "too_deep"}])
     if isinstance(item, dict):
-        return {key: _without_huge_numbers(value, depth + 1) for key, value in item.items()}
+        return {key: without_huge_numbers(value, depth + 1) for key, value in item.items()}
     if isinstance(item, list):
-        return [_without_huge_numbers(value, depth + 1) for value in item]
+        return [without_huge_numbers(value, depth + 1) for value in item]
     if isinstance(item, int) and not isinstance(item, bool) and item.bit_length() > 1023:
         return math.inf
     return item

@@ -1,4 +1,4 @@
-"""The two routes that are called all the time, as plain ASGI: FastAPI describes them and never sees their requests."""
+"""The routes that are called all the time, as plain ASGI: FastAPI describes them and never sees their requests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from rec_platform.serving.api_models import RecommendationRequest
+from rec_platform.serving.api_models import RankRequest, RecommendationRequest
 from rec_platform.serving.problems import Problem, from_validation
 from rec_platform.serving.runtime import ServiceRuntime
 
@@ -19,7 +19,7 @@ _JSON = (b"content-type", b"application/json")
 
 
 class HotRoutes:
-    """Answers ``POST /v1/recommendations`` and ``POST /v1/events``, and passes everything else on.
+    """Answers ``POST /v1/recommendations``, ``/v1/rank`` and ``/v1/events``, and passes everything else on.
 
     Args:
         runtime: decides and stores.
@@ -32,6 +32,7 @@ class HotRoutes:
         self._limit = runtime.settings.max_body_bytes
         self._routes: dict[tuple[str, str], tuple[int, Handler]] = {
             ("POST", "/v1/recommendations"): (200, self.recommend),
+            ("POST", "/v1/rank"): (200, self.rank),
             ("POST", "/v1/events"): (202, self.events),
         }
 
@@ -52,6 +53,15 @@ class HotRoutes:
         body = await read_body(scope, receive, self._limit)
         try:
             asked = RecommendationRequest.model_validate_json(body)
+        except ValidationError as error:
+            raise from_validation(error) from None
+        return (await self._runtime.recommend(asked, _idempotency_key(scope, asked))).encode()
+
+    async def rank(self, scope: Scope, receive: Receive) -> bytes:
+        """The caller's candidates, in the model's order."""
+        body = await read_body(scope, receive, self._limit)
+        try:
+            asked = RankRequest.model_validate_json(body).ranking()
         except ValidationError as error:
             raise from_validation(error) from None
         return (await self._runtime.recommend(asked, _idempotency_key(scope, asked))).encode()

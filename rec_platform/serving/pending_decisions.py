@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
+
+from rec_platform.serving.user_changes import user_key
 
 KEPT_S = 1.0
 """How long a decision can be read from here after it was written: a reader's transaction may have begun before."""
@@ -130,14 +132,18 @@ class PendingDecisions:
 
     def forget(self, user_id: str) -> None:
         """A user was erased: nothing written of them is read from here any more."""
+        self.forget_keys({user_key(user_id)})
+
+    def forget_keys(self, keys: Set[str]) -> None:
+        """The same of users told by `user_key`: what was written of them can be read in the database, or is gone."""
         with self._lock:
             gone = [
-                key
-                for key, decision in self._decisions.items()
-                if decision.logged.user_id == user_id and decision.written is not None
+                decision_id
+                for decision_id, decision in self._decisions.items()
+                if decision.written is not None and user_key(decision.logged.user_id) in keys
             ]
-            for key in gone:
-                del self._decisions[key]
+            for decision_id in gone:
+                del self._decisions[decision_id]
 
     def find(self, decision_id: str) -> Mapping[str, Any] | None:
         """The row of a decision, if it was answered lately."""

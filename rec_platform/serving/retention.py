@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Select, and_, delete, exists, select
 
 from rec_platform.errors import InputError
-from rec_platform.serving.schema import decisions, events, metadata, rejected_events
+from rec_platform.serving.schema import decisions, events, metadata, rejected_events, user_changes
 from rec_platform.serving.store_reads import now_us
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def prune(store: EventStore, before: int, *, dry_run: bool = False) -> dict[str,
         dry_run: only count.
 
     Returns:
-        How many ``decisions``, ``events`` and ``rejected_events`` went.
+        How many ``decisions``, ``events``, ``rejected_events`` and ``user_changes`` went.
 
     Raises:
         InputError: the moment has not been yet.
@@ -52,6 +52,7 @@ def prune(store: EventStore, before: int, *, dry_run: bool = False) -> dict[str,
             ~_STAYING.where(decisions.c.created_at >= before),
         ),
         "rejected_events": rejected_events.c.received_at < before,
+        "user_changes": user_changes.c.changed_at < before,
     }
     counts = dict.fromkeys(aged, 0)
     for name, old in aged.items():

@@ -14,13 +14,24 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import rec_platform
-from rec_platform.serving.api_models import MAX_LIMIT, Identifier, RecommendationRequest, RecommendationResponse
+from rec_platform.serving.activation_routes import activation_routes
+from rec_platform.serving.api_models import (
+    MAX_LIMIT,
+    Identifier,
+    RankRequest,
+    RankResponse,
+    RecommendationRequest,
+    RecommendationResponse,
+)
 from rec_platform.serving.event_models import EventBatch, EventsAccepted
 from rec_platform.serving.guard import Cors, Guard
 from rec_platform.serving.hot_routes import HotRoutes
+from rec_platform.serving.item_routes import item_routes
 from rec_platform.serving.openapi import ERRORS, body_of, describe
 from rec_platform.serving.problems import Problem
+from rec_platform.serving.record_models import ItemAttributes, ItemBatch, SimilarRequest, UserAttributes
 from rec_platform.serving.runtime import ServiceRuntime
+from rec_platform.serving.user_routes import user_routes
 
 LOGGED_AS_JSON = (
     "sampler",
@@ -36,6 +47,18 @@ LOGGED_AS_JSON = (
     "labels",
     "response",
 )
+
+
+BODIES = (
+    RecommendationRequest,
+    RankRequest,
+    EventBatch,
+    UserAttributes,
+    ItemAttributes,
+    ItemBatch,
+    SimilarRequest,
+)
+"""What routes read themselves."""
 
 
 class RecommendationQuery(BaseModel):
@@ -94,7 +117,9 @@ def create_app(runtime: ServiceRuntime | None) -> FastAPI:
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _bad_parameters)
     _add_routes(app, runtime)  # type: ignore[arg-type]  # routes are described without one, and never called then
-    describe(app, [RecommendationRequest, EventBatch])
+    for routes in (activation_routes, user_routes, item_routes):
+        app.include_router(routes(runtime))  # type: ignore[arg-type]  # the same
+    describe(app, BODIES)
     return app
 
 
@@ -107,6 +132,11 @@ def _add_routes(app: FastAPI, runtime: ServiceRuntime) -> None:
     )
     async def recommend(request: Request) -> Response:
         """A slate for a user. With `recommendation_id` or an `Idempotency-Key`, asking again answers the same."""
+        raise AssertionError("HotRoutes answers")
+
+    @app.post("/v1/rank", response_model=RankResponse, responses=ERRORS, openapi_extra=body_of("RankRequest"))
+    async def rank(request: Request) -> Response:
+        """The caller's candidates in the model's order, logged as a recommendation is."""
         raise AssertionError("HotRoutes answers")
 
     @app.get("/v1/users/{user_id}/recommendations", response_model=RecommendationResponse, responses=ERRORS)

@@ -146,6 +146,14 @@ class ServiceRuntime:
             }
         )
 
+    async def written(self, write: Callable[[], Future]) -> Any:
+        """The result of a write of the store, when it is on disk.
+
+        Raises:
+            Problem: the store cannot write now (nothing is changed then).
+        """
+        return await self._durable(self._submitted(write))
+
     async def logged(self, recommendation_id: str) -> dict[str, Any]:
         """A row of the decision log; raises `Problem` (not-found)."""
         row = await asyncio.to_thread(self.store.decision, recommendation_id)

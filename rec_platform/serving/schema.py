@@ -1,7 +1,8 @@
 """The tables of the event store, in SQL that SQLite and PostgreSQL both speak.
 
-Times are microseconds since 1970 in UTC. JSON is kept as text so that numbers come back digit for digit. What is said
-here is what the newest of `rec_platform.serving.migrations` makes; a test holds the two equal.
+Times are microseconds since 1970 in UTC. A ``seq`` is given once, also where its row was removed since. JSON is kept as
+text so that numbers come back digit for digit. What is said here is what the newest of
+`rec_platform.serving.migrations` makes; a test holds the two equal.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from sqlalchemy import (
     false,
 )
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Of the last migration."""
 
 _Key = BigInteger().with_variant(Integer, "sqlite")  # SQLite gives row numbers to INTEGER keys only
@@ -49,6 +50,7 @@ events = Table(
     Index("events_of_user", "user_id", "type", "occurred_at"),
     Index("events_of_session", "session_id", "type"),
     Index("events_of_recommendation", "recommendation_id"),
+    sqlite_autoincrement=True,
 )
 """What users did. ``body`` is the whole event as it was accepted; the other columns are what is searched."""
 
@@ -91,6 +93,7 @@ decisions = Table(
     Column("sources", Text),
     Index("decisions_of_session", "user_id", "session_id", "created_at"),
     Index("decisions_after", "previous_decision_id"),
+    sqlite_autoincrement=True,
 )
 """What was shown, to whom, out of what, how likely, and what the policy saw.
 
@@ -149,3 +152,14 @@ erasures = Table(
 )
 """Users who were forgotten: ``user_key`` is the SHA-256 of the id, in hex; ``counts`` (JSON) says how many rows of each
 table went, and of which models the decisions were, so that whoever evaluates a log knows how much of it is missing."""
+
+user_changes = Table(
+    "user_changes",
+    metadata,
+    Column("seq", _Key, primary_key=True, autoincrement=True),
+    Column("user_key", String(64), nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+"""Whose attributes changed or who was erased (`rec_platform.serving.user_changes`), for replicas that keep users in
+memory; ``user_key`` as in ``erasures``."""

@@ -115,6 +115,8 @@ class SituationReader:
             listed = self._known(request.candidates, missing)
             barred, available = np.intersect1d(barred, listed).astype(np.int32), len(listed)
         available -= len(barred)
+        if request.ranks and available == 0:
+            raise _none_known(list(missing))
         if request.limit > available:
             raise _too_few(request.limit, available, list(missing))
         return Situation(
@@ -233,6 +235,12 @@ def _too_few(limit: int, available: int, missing: Sequence[str]) -> Problem:
     unknown = f"; {len(missing)} ids are not in the catalogue: {', '.join(missing[:5])}" if missing else ""
     error = {"loc": ["limit"], "msg": message, "type": "too_few_candidates"}
     return Problem("validation", f"limit: {message} ({fix}){unknown}", errors=[error])
+
+
+def _none_known(missing: Sequence[str]) -> Problem:
+    message = "none of them is in the model's catalogue"
+    error = {"loc": ["candidates"], "msg": message, "type": "too_few_candidates"}
+    return Problem("validation", f"candidates: {message}: {', '.join(missing[:5])}", errors=[error])
 
 
 def stack(situations: Sequence[Situation], num_items: int, *, full_catalogue: bool) -> Observation:

@@ -125,6 +125,11 @@ class EventStore(StoreReads):
         """Add or replace users (``user_id``, ``body``)."""
         return self._submit(store_writes.write_users, list(rows))
 
+    def patch_users(self, changes: Mapping[str, Mapping[str, Any]]) -> Future:
+        """Change what is known of users, by id; null takes an attribute away (RFC 7396). Result: how many (int)."""
+        wanted = {user_id: dict(change) for user_id, change in changes.items()}
+        return self._submit(store_writes.write_user_patches, wanted, in_order=True)
+
     def delete_users(self, user_ids: Sequence[str]) -> Future:
         """Forget what was put of users, and nothing else (see `erase_user`); result: how many were known (int)."""
         return self._submit(store_writes.delete_users, list(user_ids), in_order=True)
@@ -161,6 +166,7 @@ class EventStore(StoreReads):
         """
         request = erasure.Request(user_id, job_id or erasure.new_job(), now_us())
         erased: Future = Future()
+        erased.set_running_or_notify_cancel()  # a caller who goes away takes nothing back
         self._submit(erasure.write_erasures, request, in_order=True).add_done_callback(
             lambda written: erasure.finish(self, request, written, erased)
         )

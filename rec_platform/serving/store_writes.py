@@ -8,11 +8,12 @@ from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, delete, insert, select, text, update
+from sqlalchemy import Column, Connection, Table, bindparam, delete, insert, select, text, update
 
 from rec_platform.serving.database import insert_new, insert_or_replace
 from rec_platform.serving.schema import decisions, events, items, learners, rejected_events, users
 from rec_platform.serving.store_reads import LEARNER, now_us
+from rec_platform.serving.user_changes import note_changes
 
 ORDER_LOCK = 7_239_412
 """PostgreSQL's advisory lock for what must come one after the other, as everything does in SQLite. It gives out ``seq``
@@ -32,7 +33,7 @@ def write_events(connection: Connection, batches: Sequence[Any]) -> list[int]:
     refused = [row for _, rejected in batches for row in rejected]
     if refused:
         connection.execute(insert(rejected_events), refused)
-    _take_turns(connection)
+    take_turns(connection)
     new = set(_insert_rows(connection, events, rows, returning="event_id"))
     counts = []
     for accepted, _ in batches:
@@ -50,7 +51,7 @@ def write_import(connection: Connection, batches: Sequence[Any]) -> list[None]:
 
 def write_decisions(connection: Connection, logged: Sequence[Any]) -> list[bool]:
     rows = [decision.row for decision in logged]
-    _take_turns(connection)
+    take_turns(connection)
     statement = insert_new(connection.dialect, decisions).returning(decisions.c.decision_id)
     new = set(connection.execute(statement, [_ADDED | row for row in rows]).scalars())
     fresh = []
@@ -62,7 +63,7 @@ def write_decisions(connection: Connection, logged: Sequence[Any]) -> list[bool]
 
 def write_answered(connection: Connection, logged: Sequence[Any]) -> list[None]:
     """Decisions with new ids, of which nobody asks whether they were there."""
-    _take_turns(connection)
+    take_turns(connection)
     _insert_rows(connection, decisions, [_ADDED | decision.row for decision in logged])
     return [None] * len(logged)
 
@@ -106,7 +107,7 @@ def write_activations(connection: Connection, wanted: Sequence[Any]) -> list[boo
 def write_learners(connection: Connection, changes: Sequence[Any]) -> list[bool]:
     columns = dict.fromkeys(learners.c.keys()[1:])
     replace = insert_or_replace(connection.dialect, learners, "model_name", columns)
-    _take_turns(connection)
+    take_turns(connection)
     written = []
     for new, after in changes:
         known = connection.execute(LEARNER, {"name": new.model_name}).first()
@@ -120,16 +121,31 @@ def write_learners(connection: Connection, changes: Sequence[Any]) -> list[bool]
 
 def write_users(connection: Connection, batches: Sequence[Any]) -> list[int]:
     statement = insert_or_replace(connection.dialect, users, "user_id", {"body": None})
+    take_turns(connection)
     for rows in batches:
         if rows:
             connection.execute(statement, rows)
+            note_changes(connection, [row["user_id"] for row in rows])
     return [len(rows) for rows in batches]
+
+
+def write_user_patches(connection: Connection, batches: Sequence[Any]) -> list[int]:
+    statement = insert_or_replace(connection.dialect, users, "user_id", {"body": None})
+    take_turns(connection)
+    for wanted in batches:
+        merged = _patched(connection, users.c.user_id, wanted, {"body": "{}"})
+        if merged:
+            rows = [{"user_id": user_id, "body": json.dumps(body)} for user_id, body in merged.items()]
+            connection.execute(statement, rows)
+            note_changes(connection, merged)
+    return [len(wanted) for wanted in batches]
 
 
 def write_items(connection: Connection, batches: Sequence[Any]) -> list[int]:
     replace = insert_or_replace(connection.dialect, items, "item_id", dict.fromkeys(items.c.keys()[1:]))
+    blank = {"body": "{}", "updated_at": 0, "deleted": False}
     for wanted, patch in batches:
-        bodies: Mapping[str, Any] = _patched(connection, wanted) if patch else wanted
+        bodies: Mapping[str, Any] = _patched(connection, items.c.item_id, wanted, blank) if patch else wanted
         now = now_us()
         rows = [
             {"item_id": item_id, "body": json.dumps(body), "updated_at": now, "deleted": False}
@@ -154,32 +170,33 @@ def delete_items(connection: Connection, batches: Sequence[Any]) -> list[int]:
 
 def delete_users(connection: Connection, batches: Sequence[Any]) -> list[int]:
     counts = []
+    take_turns(connection)
     for user_ids in batches:
         gone = delete(users).where(users.c.user_id.in_(list(user_ids))).returning(users.c.user_id)
-        counts.append(len(connection.execute(gone).all()))
+        known = list(connection.execute(gone).scalars())
+        note_changes(connection, known)
+        counts.append(len(known))
     return counts
 
 
-def _take_turns(connection: Connection) -> None:
+def take_turns(connection: Connection) -> None:
+    """To be called before the first row with a ``seq`` is written."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ORDER_LOCK})
 
 
-def _patched(connection: Connection, wanted: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """JSON Merge Patch (RFC 7396) of the first level: null takes an attribute away."""
+def _patched(
+    connection: Connection, key: Column[str], wanted: Mapping[str, Mapping[str, Any]], blank: dict[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Bodies, by ``key``, after a JSON Merge Patch (RFC 7396) of the first level: null takes an attribute away."""
     ids = sorted(wanted)
     if not ids:
         return {}
-    blank = {"body": "{}", "updated_at": 0, "deleted": False}
-    connection.execute(insert_new(connection.dialect, items), [{"item_id": item_id} | blank for item_id in ids])
-    rows = connection.execute(
-        select(items.c.item_id, items.c.body)
-        .where(items.c.item_id.in_(ids))
-        .order_by(items.c.item_id)
-        .with_for_update()
-    ).all()
-    merged = {item_id: json.loads(body) | wanted[item_id] for item_id, body in rows}
-    return {item_id: {k: v for k, v in body.items() if v is not None} for item_id, body in merged.items()}
+    connection.execute(insert_new(connection.dialect, key.table), [{key.name: one} | blank for one in ids])
+    body = key.table.c.body
+    rows = connection.execute(select(key, body).where(key.in_(ids)).order_by(key).with_for_update()).all()
+    merged = {one: json.loads(known) | wanted[one] for one, known in rows}
+    return {one: {k: v for k, v in known.items() if v is not None} for one, known in merged.items()}
 
 
 _ACTIVATE = (

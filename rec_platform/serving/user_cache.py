@@ -13,10 +13,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import CompoundSelect, bindparam, func, literal_column, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Select,
+    Table,
+    bindparam,
+    func,
+    literal_column,
+    select,
+    union_all,
+)
 
-from rec_platform.serving.schema import decisions, events
+from rec_platform.serving.schema import decisions, events, user_changes
 from rec_platform.serving.store import EventStore, SessionSoFar
+from rec_platform.serving.user_changes import user_key
 from rec_platform.types import Float32, Int32
 
 MOST_USERS = 50_000
@@ -47,6 +58,7 @@ class UserCache:
 
     def __init__(self, most: int = MOST_USERS) -> None:
         self._users: OrderedDict[str, KnownUser] = OrderedDict()
+        self._by_key: dict[str, str] = {}
         self._most = most
         self.hits = 0
         self.misses = 0
@@ -67,13 +79,20 @@ class UserCache:
     def put(self, user_id: str, user: KnownUser) -> None:
         """Know a user from now on."""
         self._users[user_id] = user
+        self._by_key[user_key(user_id)] = user_id
         if len(self._users) > self._most:
-            self._users.popitem(last=False)
+            self._drop(next(iter(self._users)))
 
-    def forget(self, user_ids: Iterable[str]) -> None:
-        """Read these users again when they are asked for."""
-        for user_id in user_ids:
-            self._users.pop(user_id, None)
+    def forget(self, names: Iterable[str]) -> None:
+        """Read these users again when they are asked for; a name is an id or a `user_key`."""
+        for name in names:
+            if name in self._users:
+                self._drop(name)
+            if (user_id := self._by_key.get(name)) is not None:
+                self._drop(user_id)
+
+    def _drop(self, user_id: str) -> None:
+        del self._users[user_id], self._by_key[user_key(user_id)]
 
 
 class ChangeFeed:
@@ -99,17 +118,21 @@ class ChangeFeed:
             self._own.popitem(last=False)
 
     def changed(self) -> set[str]:
-        """User ids; empty most of the time."""
-        users: set[str] = set()
-        for of_event, seq, user_id, decision_id in self._rows():
-            if of_event:
-                self._seen["events"] = max(seq, self._seen["events"])
-                users.add(user_id)
-            else:
-                self._seen["decisions"] = max(seq, self._seen["decisions"])
-                if self._own.pop(decision_id, False) is False:
-                    users.add(user_id)
-        return users
+        """Ids of users, and `user_key` of those whose attributes changed or who were erased; empty most of the time.
+
+        What this process keeps of erased users' decisions is let go of as well.
+        """
+        names: set[str] = set()
+        keys: set[str] = set()
+        for table, seq, name, decision_id in self._rows():
+            self._seen[table] = max(seq, self._seen[table])
+            if table == "user_changes":
+                keys.add(name)
+            elif table == "events" or self._own.pop(decision_id, False) is False:
+                names.add(name)
+        if keys:
+            self._store.decisions_under_way.forget_keys(keys)
+        return names | keys
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -141,12 +164,15 @@ def _compiled(statement: CompoundSelect[Any], dialect: Any) -> str:
     return str(statement.compile(dialect=named))
 
 
+def _newer(table: Table, name: ColumnElement[str], decision_id: ColumnElement[str]) -> Select[Any]:
+    said: ColumnElement[str] = literal_column(f"'{table.name}'")
+    return select(said, table.c.seq, name, decision_id).where(table.c.seq > bindparam(table.name))
+
+
+_NO_DECISION: ColumnElement[str] = literal_column("''")
 _NEWER = union_all(
-    select(literal_column("1"), events.c.seq, events.c.user_id, literal_column("''")).where(
-        events.c.seq > bindparam("events")
-    ),
-    select(literal_column("0"), decisions.c.seq, decisions.c.user_id, decisions.c.decision_id).where(
-        decisions.c.seq > bindparam("decisions")
-    ),
+    _newer(events, events.c.user_id, _NO_DECISION),
+    _newer(decisions, decisions.c.user_id, decisions.c.decision_id),
+    _newer(user_changes, user_changes.c.user_key, _NO_DECISION),
 )
-_NEWEST = {"events": select(func.max(events.c.seq)), "decisions": select(func.max(decisions.c.seq))}
+_NEWEST = {table.name: select(func.max(table.c.seq)) for table in (events, decisions, user_changes)}

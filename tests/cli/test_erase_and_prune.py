@@ -68,7 +68,7 @@ def test_erase_from_store_and_joined_rows(capsys: pytest.CaptureFixture[str], ur
 
 
 def test_prune(capsys: pytest.CaptureFixture[str], url: str) -> None:
-    expected = {"decisions": 1, "events": 1, "rejected_events": 0}
+    expected = {"decisions": 1, "events": 1, "rejected_events": 0, "user_changes": 0}
     arguments = ["prune", "--store", url, "--older-than"]
     assert told(capsys, *arguments, "30d", "--dry-run") == expected | {"dry_run": True}
     assert told(capsys, *arguments, "30d") == expected | {"dry_run": False}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient
@@ -198,6 +199,40 @@ _FIELDS = st.sampled_from(
     ["user_id", "session_id", "limit", "context", "candidates", "exclude_items", "explore", "labels"]
 )
 _EVENT_FIELDS = st.sampled_from(["event_id", "type", "user_id", "item_id", "action", "value", "occurred_at", "items"])
+
+
+_RECORD_FIELDS = st.sampled_from(["age", "signup_date", "segment", "price", "attributes", "category", "item_id"])
+_ROUTES = st.sampled_from(
+    [
+        ("PUT", "/v1/users/u"),
+        ("PATCH", "/v1/users/u"),
+        ("PUT", "/v1/items/i"),
+        ("PATCH", "/v1/items/i"),
+        ("POST", "/v1/items/i1/similar"),
+        ("POST", "/v1/rank"),
+        ("POST", "/v1/recommendations/r/activate"),
+    ]
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    route=_ROUTES,
+    body=st.dictionaries(_RECORD_FIELDS | _FIELDS, _JSON, max_size=2) | _JSON,
+    path=st.text(min_size=1, max_size=8),
+)
+def test_nor_is_it_for_users_and_items(client: TestClient, route: tuple[str, str], body: object, path: str) -> None:
+    method, address = route
+    assert client.request(method, address, content=json.dumps(body)).status_code < 500
+    batch = json.dumps({"items": [body, {"item_id": "fine"}]})
+    assert client.post("/v1/items:batch", content=batch).json()["accepted"] >= 1
+    assert client.get("/v1/users/u").status_code in (200, 404)
+    try:
+        name = quote(path, safe="")
+    except UnicodeEncodeError:
+        return
+    for found in (client.put(f"/v1/users/{name}", json={}), client.delete(f"/v1/items/{name}")):
+        assert found.status_code < 500
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -33,6 +33,22 @@ def test_every_reference_leads_somewhere() -> None:
         Draft202012Validator.check_schema(schema)
 
 
+def test_every_route_says_what_it_does_and_gives() -> None:
+    document = json.loads(current())
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            assert operation["description"], (method, path)
+            given = {status: answer for status, answer in operation["responses"].items() if status < "300"}
+            assert len(given) == 1
+            for status, answer in given.items():
+                assert status == "204" or "schema" in answer["content"]["application/json"]
+            if path.startswith("/v1") and path != "/v1/info":
+                for status in ("401", "403", "404", "422", "429", "503"):
+                    assert "application/problem+json" in operation["responses"][status]["content"]
+            if method in ("put", "patch"):
+                assert operation["requestBody"]["required"]
+
+
 def test_the_schema_takes_what_the_service_takes() -> None:
     document = json.loads(current())
     body = document["paths"]["/v1/recommendations"]["post"]["requestBody"]["content"]["application/json"]["schema"]

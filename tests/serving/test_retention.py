@@ -14,6 +14,8 @@ from rec_platform.errors import InputError
 from rec_platform.serving import retention
 from rec_platform.serving.schema import decisions, events
 from rec_platform.serving.store import EventStore, now_us
+from rec_platform.serving.user_cache import ChangeFeed
+from rec_platform.serving.user_changes import user_key
 
 
 @pytest.fixture
@@ -47,7 +49,7 @@ def test_only_what_is_old_by_every_clock_goes(store: EventStore) -> None:
     refused = [{"received_at": moment, "event_id": None, "problem": "{}", "body": "{}"} for moment in (99, 100)]
     store.add_events(rows, refused).result()
     store.put_users([{"user_id": "u", "body": "{}"}]).result()
-    expected = {"decisions": 1, "events": 3, "rejected_events": 1}
+    expected = {"decisions": 1, "events": 3, "rejected_events": 1, "user_changes": 0}
     before = store.counts()
     assert store.prune(100, dry_run=True) == expected
     assert store.counts() == before
@@ -80,8 +82,22 @@ def test_pages_are_as_if_done_at_once(store: EventStore, monkeypatch: pytest.Mon
     monkeypatch.setattr(retention, "PAGE", 7)
     dry = store.prune(70, dry_run=True)
     assert store.prune(70) == dry
-    assert dry == {"decisions": 60 - len(kept), "events": 200 - len(staying), "rejected_events": 0}
+    assert dry == {"decisions": 60 - len(kept), "events": 200 - len(staying), "rejected_events": 0, "user_changes": 0}
     assert tuple(map(set, ids(store))) == (kept, staying)
+
+
+def test_changes_of_users_go_and_their_numbers_are_not_given_again(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who has read up to a number would not see a second row of it."""
+    store.put_users([{"user_id": name, "body": "{}"} for name in ("a", "b")]).result()
+    feed = ChangeFeed(store)
+    monkeypatch.setattr(retention, "now_us", lambda: now_us() + 10**9)
+    assert store.prune(now_us() + 10**8)["user_changes"] == 2
+    assert feed.changed() == set()
+    store.put_users([{"user_id": "c", "body": "{}"}]).result()
+    assert feed.changed() == {user_key("c")}
+    feed.close()
 
 
 def test_another_process_writes_meanwhile(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,6 +108,13 @@ def test_an_old_store_is_taken_over_with_every_row(store_url: str) -> None:
     assert decisions_table(store)["user_id"].to_pylist() == ["ü", "ü"]
     assert [store.add_decision(decision(name)).result() for name in ("d2", "d3")] == [False, True]
     assert store.add_events([row("e2"), row("e3")]).result() == 1
+    if store_url.startswith("sqlite"):
+        with store.connect() as connection:
+            numbers: dict[str, int] = dict(
+                connection.execute(text("SELECT name, seq FROM sqlite_sequence")).tuples().all()
+            )
+        assert set(numbers) == {"events", "decisions"}
+        assert min(numbers.values()) >= 3
     store.close()
     EventStore(store_url).close()
 
@@ -123,6 +130,10 @@ def test_the_tables_said_are_the_tables_made(store_url: str, old: bool) -> None:
         assert compare_metadata(context, metadata) == []
         assert context.get_current_revision() == head() == f"{SCHEMA_VERSION:04}"
         indexes = {name: inspect(connection).get_indexes(name) for name in metadata.tables}
+        if engine.dialect.name == "sqlite":
+            once = connection.execute(text("SELECT name FROM sqlite_master WHERE sql LIKE '%AUTOINCREMENT%'")).scalars()
+            said = {name for name, table in metadata.tables.items() if table.dialect_options["sqlite"]["autoincrement"]}
+            assert set(once) == said == {"events", "decisions", "user_changes"}
     assert {index["name"] for index in indexes["decisions"]} >= {"decisions_of_session", "decisions_after"}
     engine.dispose()
 
