@@ -15,6 +15,7 @@ from ray.serve import Application
 from ray.serve.context import _get_global_client
 
 from rec_platform.serving.config import DEPLOYMENT, check_door
+from rec_platform.serving.observability.ray_export import RayMetrics
 from rec_platform.serving.problems import Problem
 from rec_platform.serving.routes import create_app
 from rec_platform.serving.runtime import ServiceRuntime
@@ -32,6 +33,7 @@ class Recommender:
         gc.freeze()  # what is loaded by now stays, and need not be looked through again and again
         gc.set_threshold(20_000, 20, 50)
         self.runtime.access.shared_by(serve.get_replica_context().world_size)
+        self.runtime.send_metrics = RayMetrics(self.runtime.meters.instruments).send
 
     def __serve_build_asgi_app__(self) -> Any:
         return create_app(self.runtime)

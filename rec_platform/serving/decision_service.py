@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from rec_platform.serving.pending_decisions import LoggedDecision
 from rec_platform.serving.problems import Problem, from_input_error
 from rec_platform.serving.situation import EncodeUser, Situation, SituationReader, dumps, stack
 from rec_platform.serving.store import EventStore, now_us
+from rec_platform.serving.user_cache import UserCache
 from rec_platform.types import Float32
 
 
@@ -56,6 +57,24 @@ class Ask:
         return hashlib.sha256(f"{'rank ' if request.ranks else ''}{text}".encode()).hexdigest()
 
 
+class Made(NamedTuple):
+    """What a decision was made of.
+
+    Attributes:
+        created: microseconds since 1970.
+        items: catalogue indices [k].
+        scores, propensities: of the items.
+    """
+
+    ask: Ask
+    situation: Situation
+    policy: Policy
+    created: int
+    items: list[int]
+    scores: list[float]
+    propensities: list[float]
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A decision, ready to be logged and sent.
@@ -63,10 +82,14 @@ class Answer:
     Attributes:
         logged: makes the row of the decision log; where it is written, not where users wait.
         response: the JSON text of the answer; also in the row.
+        made: what it was made of, for who counts.
+        degraded: why it is a fallback; None if it is none.
     """
 
     logged: LoggedDecision
     response: str
+    made: Made
+    degraded: str | None = None
 
 
 class DecisionService:
@@ -91,6 +114,11 @@ class DecisionService:
         self._ids = [dumps(item_id) for item_id in bundle.catalog.item_ids]
         self._whole = bundle.manifest.observation.full_catalogue
         self._try_out()
+
+    @property
+    def users(self) -> UserCache:
+        """Whom it has in memory."""
+        return self._reader.users
 
     def forget(self, user_ids: Iterable[str]) -> None:
         """What is known of these users is old."""
@@ -178,15 +206,15 @@ class DecisionService:
         )
         if not request.validate_only:
             self._reader.decided(request, ask.recommendation_id)
-        parts = (ask, situation, policy, created, items, scores, propensities)
+        made = Made(ask, situation, policy, created, items, scores, propensities)
         logged = LoggedDecision(
             ask.recommendation_id,
             request.user_id,
             request.session_id,
             created,
-            lambda: self._row(*parts) | {"response": response},
+            lambda: self._row(*made) | {"response": response},
         )
-        return Answer(logged, response)
+        return Answer(logged, response, made)
 
     def _row(
         self,

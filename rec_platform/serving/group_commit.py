@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +65,7 @@ class GroupCommit:
 
     def __init__(self, engine: Engine, *, max_batch: int = 256, max_pending: int = 10_000) -> None:
         self._engine = engine
+        self.around: Callable[[int], AbstractContextManager[Any]] = lambda jobs: nullcontext()
         self._max_batch = max_batch
         self._max_pending = max_pending
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -167,7 +169,7 @@ class GroupCommit:
 
     def _write_once(self, jobs: list[_Job]) -> list[Any]:
         results: dict[int, Any] = {}
-        with self._engine.begin() as connection:
+        with self.around(len(jobs)), self._engine.begin() as connection:
             for stretch in _stretches(jobs):
                 for write in dict.fromkeys(jobs[number].write for number in stretch):
                     mine = [number for number in stretch if jobs[number].write == write]

@@ -57,6 +57,7 @@ class Guard:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
+                scope["status"] = message["status"]  # for who counts
                 message["headers"] = [*message.get("headers", ()), *added]
             await send(message)
 

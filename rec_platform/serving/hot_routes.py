@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
@@ -18,6 +19,13 @@ Handler = Callable[[Scope, Receive], Awaitable[bytes]]
 _JSON = (b"content-type", b"application/json")
 
 
+@dataclass(frozen=True, slots=True)
+class HotRoute:
+    """In ``scope["route"]``, where logs and metrics look for a route's path, as FastAPI's own are."""
+
+    path: str
+
+
 class HotRoutes:
     """Answers ``POST /v1/recommendations``, ``/v1/rank`` and ``/v1/events``, and passes everything else on.
 
@@ -30,10 +38,10 @@ class HotRoutes:
         self._runtime = runtime
         self._app = app
         self._limit = runtime.settings.max_body_bytes
-        self._routes: dict[tuple[str, str], tuple[int, Handler]] = {
-            ("POST", "/v1/recommendations"): (200, self.recommend),
-            ("POST", "/v1/rank"): (200, self.rank),
-            ("POST", "/v1/events"): (202, self.events),
+        self._routes: dict[tuple[str, str], tuple[int, Handler, HotRoute]] = {
+            ("POST", "/v1/recommendations"): (200, self.recommend, HotRoute("/v1/recommendations")),
+            ("POST", "/v1/rank"): (200, self.rank, HotRoute("/v1/rank")),
+            ("POST", "/v1/events"): (202, self.events, HotRoute("/v1/events")),
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,7 +50,8 @@ class HotRoutes:
         if found is None:
             await self._app(scope, receive, send)
             return
-        status, handler = found
+        status, handler, route = found
+        scope["route"] = route
         body = await handler(scope, receive)
         headers = [_JSON, (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -27,6 +27,8 @@ from rec_platform.serving.event_models import EventBatch, EventsAccepted
 from rec_platform.serving.guard import Cors, Guard
 from rec_platform.serving.hot_routes import HotRoutes
 from rec_platform.serving.item_routes import item_routes
+from rec_platform.serving.observability.front import Observed
+from rec_platform.serving.observability.instruments import CONTENT_TYPE
 from rec_platform.serving.openapi import ERRORS, body_of, describe
 from rec_platform.serving.problems import Problem
 from rec_platform.serving.record_models import ItemAttributes, ItemBatch, SimilarRequest, UserAttributes
@@ -111,6 +113,7 @@ def create_app(runtime: ServiceRuntime | None) -> FastAPI:
     hot = None if runtime is None else HotRoutes(runtime, app.behind)
     if runtime is not None and hot is not None:
         app.front = Guard(hot, access=runtime.access)
+        app.front = Observed(app.front, runtime.meters, slow_ms=runtime.settings.slow_ms, tracing=runtime.tracing)
         if runtime.settings.cors_origins:  # before the guard: a browser asks without a key whether it may ask
             app.front = Cors(app.front, origins=runtime.settings.cors_origins)
     app.add_exception_handler(Problem, _problem)
@@ -173,6 +176,11 @@ def _add_routes(app: FastAPI, runtime: ServiceRuntime) -> None:
     async def ready() -> dict[str, Any]:
         """A model is loaded and events can be written."""
         return runtime.readiness()
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics() -> Response:
+        """What this replica counts, for Prometheus. It asks for a key with the scope admin."""
+        return Response(await runtime.metrics(), media_type=CONTENT_TYPE)
 
     @app.get("/v1/info", responses=ERRORS)
     async def info() -> dict[str, Any]:

@@ -26,6 +26,9 @@ from rec_platform.serving.event_intake import read_events
 from rec_platform.serving.failures import log_failure
 from rec_platform.serving.group_commit import StoreBusy
 from rec_platform.serving.model_slot import ModelSlot
+from rec_platform.serving.observability.meters import Meters
+from rec_platform.serving.observability.request_log import log_as, of_this_request
+from rec_platform.serving.observability.tracing import NO_SPAN, tracing_to
 from rec_platform.serving.problems import Problem
 from rec_platform.serving.settings import ServiceSettings
 from rec_platform.serving.situation import dumps
@@ -36,6 +39,8 @@ log = logging.getLogger(__name__)
 
 QUICK_BATCH_S = 0.01
 """A batch that takes longer on average must not keep the event loop from others."""
+
+MEASURE_SECONDS = 1.0
 
 Result = TypeVar("Result")
 Decide = Callable[[Ask], Awaitable[Answer | Problem]]
@@ -49,27 +54,39 @@ class ServiceRuntime:
 
     Attributes:
         decide: decides one ask, together with those that come in meanwhile.
+        meters: what is counted here.
+        send_metrics: called after they were collected, once a second, in a thread.
+        tracing: None where it is off.
 
     Raises:
         InputError: the store, the file of keys or the token cannot be read, or a key is required and there is none.
     """
 
     def __init__(self, settings: ServiceSettings) -> None:
+        log_as(settings.log_format)
         self.settings = settings
+        self.tracing = tracing_to(settings.tracing)
+        self.meters = Meters()
+        self.send_metrics: Callable[[], None] | None = None
         self.access = Access(settings)
         self.store = EventStore(settings.store_url)
+        if self.tracing is not None:
+            self.store.around_commits(self.tracing.commit)
         self.slot = ModelSlot(ModelRegistry(settings.home), self.store)
         self._feed = ChangeFeed(self.store)
         self._batch_seconds = 0.0
         self._local_store = self.store.reader.dialect.name == "sqlite"
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="decide")
-        self.decide: Decide = Batcher(self._decide, self._executor, at_once=self._is_quick)
+        decide = self._decide if self.tracing is None else self.tracing.batches(self._decide)
+        batcher = Batcher(decide, self._executor, at_once=self._is_quick)
+        self.decide: Decide = batcher if self.tracing is None else self.tracing.asks(batcher)
         self._started = datetime.now(UTC)
         self._pollers: list[asyncio.Task] = []
 
     async def start(self) -> None:
         """Follow the registry and the file of keys from now on; a revoked key does not wait for a model to load."""
         self._pollers = [asyncio.create_task(self._poll(look)) for look in (self.slot.refresh, self.access.refresh)]
+        self._pollers.append(asyncio.create_task(self._poll(self._measure, MEASURE_SECONDS)))
 
     async def stop(self) -> None:
         """Write what waits and let go of the store."""
@@ -80,6 +97,8 @@ class ServiceRuntime:
         self._executor.shutdown()
         self._feed.close()
         await asyncio.to_thread(self.store.close)
+        if self.tracing is not None:
+            await asyncio.to_thread(self.tracing.close)
 
     async def configure(self, user_config: Any) -> None:
         """A new ``user_config``; never raises (see `ModelSlot`)."""
@@ -101,6 +120,7 @@ class ServiceRuntime:
         self._batch_seconds += 0.1 * (time.perf_counter() - began - self._batch_seconds)
         for ask in asks:
             self._feed.own(ask.recommendation_id)
+        self.meters.decided(service, answers)
         return answers
 
     async def recommend(self, request: RecommendationRequest, idempotency_key: str | None = None) -> str:
@@ -110,6 +130,7 @@ class ServiceRuntime:
             Problem: it cannot be answered.
         """
         ask = Ask.of(request, idempotency_key)
+        of_this_request().recommendation_id = ask.recommendation_id
         given = idempotency_key is not None or request.recommendation_id is not None
         if request.validate_only:
             return (await self._decided(ask)).response
@@ -137,6 +158,7 @@ class ServiceRuntime:
         if service is not None:
             indices = service.bundle.catalog.index_of(intake.item_ids)
             missing = [item for item, index in zip(intake.item_ids, indices, strict=True) if index < 0]
+        self.meters.took(intake.rows, new=new, rejected=len(intake.rejections), unknown_items=len(missing))
         return dumps(
             {
                 "accepted": new,
@@ -160,6 +182,23 @@ class ServiceRuntime:
         if row is None:
             raise Problem("not-found", f"there is no recommendation '{recommendation_id[:80]}'")
         return row
+
+    async def metrics(self) -> str:
+        """What is counted here, as Prometheus reads it."""
+        await asyncio.to_thread(self.collect)
+        return self.meters.text()
+
+    def collect(self) -> None:
+        """Bring what is counted up to date."""
+        self.meters.collect(self.store, [self.slot.service] if self.slot.service is not None else [])
+
+    def _measure(self) -> None:
+        try:
+            self.collect()
+            if self.send_metrics is not None:
+                self.send_metrics()
+        except Exception as error:  # a service that cannot count goes on serving
+            log_failure(log, "the metrics could not be told", error)
 
     def readiness(self) -> dict[str, Any]:
         """Why it is ready; raises `Problem` (not-ready) if it is not."""
@@ -236,12 +275,13 @@ class ServiceRuntime:
 
     async def _durable(self, written: Future) -> Any:
         try:
-            return await asyncio.wrap_future(written)
+            with NO_SPAN if self.tracing is None else self.tracing.span("store write"):
+                return await asyncio.wrap_future(written)
         except (DBAPIError, PoolTimeout) as error:
             log_failure(log, "the event store could not write", error)
             raise Problem("not-ready", "the event store could not write", headers={"Retry-After": "1"}) from None
 
-    async def _poll(self, look: Callable[[], None]) -> None:
+    async def _poll(self, look: Callable[[], None], seconds: float | None = None) -> None:
         while True:
-            await asyncio.sleep(self.settings.poll_seconds)
+            await asyncio.sleep(seconds or self.settings.poll_seconds)
             await asyncio.to_thread(look)

@@ -46,6 +46,10 @@ class ServiceSettings(BaseModel):
             together. Null is none.
         cors_origins: whose pages may call the service from a browser, such as ``https://shop.example``.
         max_body_bytes: larger bodies are refused with 413.
+        log_format: ``json`` writes one object a line, with the ids of the request and the recommendation.
+        slow_ms: a request that takes longer is logged, by its ids; null is none.
+        tracing: an OpenTelemetry collector that takes spans by OTLP over HTTP, such as ``http://127.0.0.1:4318``; null
+            is none. It takes ``pip install "rec_platform[otel]"``.
         poll_seconds: how soon a moved alias and a changed file of keys are noticed.
     """
 
@@ -60,6 +64,9 @@ class ServiceSettings(BaseModel):
     rate_limit: int | None = Field(default=None, ge=1, le=1_000_000)
     cors_origins: tuple[Origin, ...] = ()
     max_body_bytes: int = Field(default=4 * 2**20, ge=1024)
+    log_format: Literal["json", "text"] = "text"
+    slow_ms: float | None = Field(default=1000.0, gt=0)
+    tracing: str | None = Field(default=None, pattern=r"^https?://[^\s/@?#]+(/[^\s@?#]*)?$", max_length=512)
     poll_seconds: float = Field(default=1.0, gt=0)
 
     @property

@@ -149,7 +149,7 @@ class SituationReader:
 
     def decided(self, request: RecommendationRequest, decision_id: str) -> None:
         """A decision of this replica counts in its session at once, before it is in the store."""
-        user = self.users.get(request.user_id)
+        user = self.users.peek(request.user_id)
         if user is None or request.session_id is None:
             return
         before = user.sessions.get(request.session_id, SessionSoFar())

@@ -8,8 +8,9 @@ refuses the row. It is written as soon as the writer is free, within 50 ms at or
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from typing import Any
 
 from rec_platform.serving import erasure, retention, store_writes
@@ -62,6 +63,10 @@ class EventStore(StoreReads):
         """Decisions answered since this process began that could not be written."""
         return self.decisions_under_way.lost
 
+    def around_commits(self, around: Callable[[int], AbstractContextManager[Any]]) -> None:
+        """Be within what ``around`` gives, for so many submissions, while a transaction runs."""
+        self._commits.around = around
+
     def close(self) -> None:
         """Write what waits, then let go of the database."""
         self._commits.close()
@@ -108,7 +113,7 @@ class EventStore(StoreReads):
         self.decisions_under_way.end(decisions, error)
         if error is not None:
             for decision in decisions:
-                log_failure(log, f"decision {decision.decision_id} could not be logged", error)
+                log_failure(log, f"decision {decision.decision_id} could not be logged", error, decision.decision_id)
 
     def activate(self, decision_id: str, moment: int) -> Future:
         """A deferred decision was shown at ``moment`` (microseconds), the first time it is told.

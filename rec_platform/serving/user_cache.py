@@ -76,6 +76,10 @@ class UserCache:
         self._users.move_to_end(user_id)
         return user
 
+    def peek(self, user_id: str) -> KnownUser | None:
+        """The same for who was just got: it is no other look-up."""
+        return self._users.get(user_id)
+
     def put(self, user_id: str, user: KnownUser) -> None:
         """Know a user from now on."""
         self._users[user_id] = user

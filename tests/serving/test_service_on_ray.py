@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import httpx
 import pytest
+import ray
 from tiny_model import click, register_network
 
 from rec_platform.errors import InputError
@@ -66,6 +68,19 @@ def test_haproxy_stands_in_front(url: str) -> None:
     listening = Path("/proc/net/tcp").read_text()
     assert f"0100007F:{int(port):04X} 00000000:0000 0A" in listening  # on loopback
     assert f"00000000:{int(port):04X} 00000000:0000 0A" not in listening  # and nowhere else
+
+
+def test_metrics_reach_rays_port(url: str) -> None:
+    httpx.post(f"{url}/v1/recommendations", json={"user_id": "metered"})
+    port = ray.nodes()[0]["MetricsExportPort"]
+    wanted = ("requests_total", "request_seconds_bucket", "batch_size_count", "decisions_total", "decisions_pending")
+    missing, deadline = set(wanted), time.monotonic() + 60
+    while missing and time.monotonic() < deadline:
+        time.sleep(1)
+        text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+        missing = {name for name in wanted if f"ray_rec_platform_{name}{{" not in text}
+    assert not missing
+    assert "metered" not in text
 
 
 def test_acknowledged_events_survive_a_killed_replica(url: str, home: Path) -> None:
