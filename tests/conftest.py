@@ -58,14 +58,16 @@ def start(tmp_path: Path) -> Iterator[Callable[..., TestClient]]:
     Without authentication unless it is asked for.
 
     Inside: ``app.state.runtime``. Decisions are logged before the answer, so that tests can read them at once, unless
-    ``decision_log`` says otherwise.
+    ``decision_log`` says otherwise. ``traffic`` is what else is in ``user_config``.
     """
     clients = []
 
-    def start_service(model: str = "tiny", **settings: object) -> TestClient:
+    def start_service(
+        model: str = "tiny", *, traffic: Mapping[str, Any] | None = None, **settings: object
+    ) -> TestClient:
         chosen: dict[str, object] = {"home": tmp_path, "authentication": "off", "decision_log": "durable", **settings}
         runtime = ServiceRuntime(ServiceSettings.model_validate(chosen))
-        runtime.slot.configure({"model": model})
+        runtime.fleet.configure({"model": model, **(traffic or {})})
         app = create_app(runtime)
         app.state.runtime = runtime
         client = TestClient(app, raise_server_exceptions=False)

@@ -124,6 +124,25 @@ class RecommendedItem(BaseModel):
     source: Literal["policy"]
 
 
+class ExperimentArm(BaseModel):
+    """Which test a user is in, and in which arm."""
+
+    id: str
+    arm: str
+
+
+class Degraded(BaseModel):
+    """Another model answered than the one whose turn it was.
+
+    Attributes:
+        reason: why.
+        served_by: ``NAME@VERSION`` of the one that did.
+    """
+
+    reason: Literal["model_not_loaded", "model_failed"]
+    served_by: str
+
+
 class RecommendationResponse(BaseModel):
     """A slate, and all that is needed to learn from it.
 
@@ -131,6 +150,8 @@ class RecommendationResponse(BaseModel):
         recommendation_id: send it along with events about this slate.
         episode_id: the session's id, or the recommendation's own where there is no session.
         previous_recommendation_id: the one before in the session.
+        experiment: null where none is running.
+        degraded: null where the model answered whose turn it was.
         filtered: how many items of the catalogue (or of the caller's candidates) could not be shown.
         missing_ids: ids of the request that are not in the catalogue.
     """
@@ -141,7 +162,8 @@ class RecommendationResponse(BaseModel):
     created_at: str
     model: ServedModel
     mode: Literal["online", "validate_only"]
-    degraded: None
+    experiment: ExperimentArm | None
+    degraded: Degraded | None
     items: list[RecommendedItem]
     propensity_kind: Literal["plackett_luce_step", "slot_marginal", "deterministic"]
     filtered: int

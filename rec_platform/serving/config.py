@@ -10,7 +10,8 @@ from typing import Any
 from rec_platform.errors import InputError
 from rec_platform.registry import platform_home
 from rec_platform.serving.serve_yaml import read_serve_yaml
-from rec_platform.serving.settings import LiveSettings, ServiceSettings, parse
+from rec_platform.serving.settings import ServiceSettings, parse
+from rec_platform.serving.traffic.live_settings import LiveSettings
 
 IMPORT_PATH = "rec_platform.serving.app:build"
 DEPLOYMENT = "recommender"
@@ -30,6 +31,7 @@ class ServeConfig:
         settings: of the replicas.
         name: of the Serve application.
         deployment: options of the deployment, such as ``num_replicas``.
+        traffic: what else there is in ``user_config``: an experiment, a canary, shadows (`LiveSettings`).
     """
 
     model: str
@@ -38,6 +40,12 @@ class ServeConfig:
     settings: ServiceSettings = field(default_factory=ServiceSettings)
     name: str = "rec_platform"
     deployment: dict[str, Any] = field(default_factory=dict)
+    traffic: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def user_config(self) -> dict[str, Any]:
+        """What replicas are told while they run."""
+        return {**self.traffic, "model": self.model}
 
     @staticmethod
     def load(path: Path) -> ServeConfig:
@@ -57,7 +65,9 @@ class ServeConfig:
                 where = f"{path}.applications[0].deployments[{number}].name"
                 raise InputError(where, f"'{deployment['name']}' is unknown", f"the only deployment is '{DEPLOYMENT}'")
             options = {key: value for key, value in deployment.items() if key != "name"}
-        live = parse(LiveSettings, options.pop("user_config", {}), f"{path}: user_config")
+        user_config = options.pop("user_config", {})
+        live = parse(LiveSettings, user_config, f"{path}: user_config")
+        live.references()
         http = values.get("http_options", {})
         settings = parse(ServiceSettings, application.get("args", {}), f"{path}: args")
         check_door(settings, http.get("host", SERVE_HOST))
@@ -68,6 +78,7 @@ class ServeConfig:
             settings=settings,
             name=application.get("name", "rec_platform"),
             deployment=options,
+            traffic={key: value for key, value in user_config.items() if key != "model"},
         )
 
     def changed(

@@ -7,7 +7,7 @@ import json
 import random
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -22,10 +22,32 @@ from rec_platform.serving.api_models import MAX_LIMIT, RecommendationRequest
 from rec_platform.serving.draws import draw_slates
 from rec_platform.serving.pending_decisions import LoggedDecision
 from rec_platform.serving.problems import Problem, from_input_error
+from rec_platform.serving.schema import SHOWN
 from rec_platform.serving.situation import EncodeUser, Situation, SituationReader, dumps, stack
-from rec_platform.serving.store import EventStore, now_us
+from rec_platform.serving.store import EventStore, SessionSoFar, now_us
 from rec_platform.serving.user_cache import UserCache
 from rec_platform.types import Float32
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """In what part a model decides.
+
+    Attributes:
+        mode: ``online`` if its slate is shown; else it is only logged what the model would have done.
+        experiment_id, arm: where the user is in a test.
+        degraded: why it is not the model whose turn it was: ``reason`` and ``served_by``.
+        session: what the session had seen when somebody else decided; None reads it.
+    """
+
+    mode: str = SHOWN
+    experiment_id: str | None = None
+    arm: str | None = None
+    degraded: Mapping[str, str] | None = None
+    session: SessionSoFar | None = None
+
+
+ALONE = Standing()
 
 
 @dataclass(frozen=True)
@@ -35,10 +57,12 @@ class Ask:
     Attributes:
         request: as it was validated.
         recommendation_id: seeds the draw: the same id, model and situation give the same slate.
+        standing: of whoever decides it.
     """
 
     request: RecommendationRequest
     recommendation_id: str
+    standing: Standing = ALONE
 
     @staticmethod
     def of(request: RecommendationRequest, recommendation_id: str | None = None) -> Ask:
@@ -82,13 +106,17 @@ class Answer:
     Attributes:
         logged: makes the row of the decision log; where it is written, not where users wait.
         response: the JSON text of the answer; also in the row.
+        session: what it had seen before.
         made: what it was made of, for who counts.
+        by: who decided.
         degraded: why it is a fallback; None if it is none.
     """
 
     logged: LoggedDecision
     response: str
+    session: SessionSoFar
     made: Made
+    by: DecisionService
     degraded: str | None = None
 
 
@@ -120,13 +148,18 @@ class DecisionService:
         """Whom it has in memory."""
         return self._reader.users
 
+    @property
+    def name(self) -> str:
+        """``NAME@VERSION``."""
+        return f"{self.bundle.manifest.name}@{self.version}"
+
     def forget(self, user_ids: Iterable[str]) -> None:
         """What is known of these users is old."""
         self._reader.users.forget(user_ids)
 
     def decide(self, asks: Sequence[Ask]) -> list[Answer | Problem]:
         """One answer, or the reason why there is none, for each ask, in order."""
-        found = self._reader.read([ask.request for ask in asks])
+        found = self._reader.read([ask.request for ask in asks], [ask.standing.session for ask in asks])
         results: list[Answer | Problem | None] = [f if isinstance(f, Problem) else None for f in found]
         alike: dict[tuple[int | None, int, bool], list[tuple[int, Situation]]] = defaultdict(list)
         for number, situation in enumerate(found):
@@ -179,7 +212,7 @@ class DecisionService:
         scores: list[float],
         propensities: list[float],
     ) -> Answer:
-        request, manifest, created = ask.request, self.bundle.manifest, now_us()
+        request, manifest, created, standing = ask.request, self.bundle.manifest, now_us(), ask.standing
         ids = self.bundle.catalog.item_ids
         slots: list[dict[str, Any]] = [
             {"item_id": ids[item], "rank": rank, "score": score, "propensity": chance, "source": "policy"}
@@ -196,15 +229,17 @@ class DecisionService:
                 "previous_recommendation_id": situation.session.last_decision_id,
                 "created_at": rfc3339(created),
                 "model": {"name": manifest.name, "version": self.version, "alias": self.alias, "policy": policy.name},
-                "mode": "validate_only" if request.validate_only else "online",
-                "degraded": None,
+                "experiment": standing.experiment_id and {"id": standing.experiment_id, "arm": standing.arm},
+                "mode": "validate_only" if request.validate_only else standing.mode,
+                "degraded": standing.degraded,
                 "items": slots,
                 "propensity_kind": policy.sampler.propensity_kind,
                 "filtered": len(situation.excluded),
                 "missing_ids": situation.missing,
             }
         )
-        if not request.validate_only:
+        shown = standing.mode == SHOWN
+        if shown and not request.validate_only:
             self._reader.decided(request, ask.recommendation_id)
         made = Made(ask, situation, policy, created, items, scores, propensities)
         logged = LoggedDecision(
@@ -213,8 +248,10 @@ class DecisionService:
             request.session_id,
             created,
             lambda: self._row(*made) | {"response": response},
+            shown=shown,
         )
-        return Answer(logged, response, made)
+        degraded = None if standing.degraded is None else str(standing.degraded["reason"])
+        return Answer(logged, response, situation.session, made, self, degraded)
 
     def _row(
         self,
@@ -256,6 +293,10 @@ class DecisionService:
             "labels": dumps(request.labels),
             "request_hash": ask.request_hash,
             "deferred": request.defer_activation,
+            "mode": ask.standing.mode,
+            "experiment_id": ask.standing.experiment_id,
+            "experiment_arm": ask.standing.arm,
+            "degraded": None if ask.standing.degraded is None else dumps(ask.standing.degraded),
         }
 
     def _id_list(self, indices: Iterable[Any]) -> str:

@@ -79,14 +79,14 @@ def item_routes(runtime: ServiceRuntime) -> APIRouter:
         return _json({"item_id": item_id, "items": items, "model": model})
 
     def _service() -> DecisionService:
-        service = runtime.slot.service
+        service = runtime.fleet.service
         if service is None:
             runtime.readiness()  # says why
             raise Problem("not-ready", "no model is loaded", headers={"Retry-After": "1"})
         return service
 
     def _in_catalogue(item_id: str) -> bool:
-        service = runtime.slot.service
+        service = runtime.fleet.service
         return service is not None and int(service.bundle.catalog.index_of([item_id])[0]) >= 0
 
     async def _item(item_id: str) -> Response:

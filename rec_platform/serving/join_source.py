@@ -21,7 +21,7 @@ from rec_platform.data.join import EVENTS
 from rec_platform.errors import InputError
 from rec_platform.registry import ModelRegistry
 from rec_platform.serving.decision_log import TABLE
-from rec_platform.serving.schema import decisions, events
+from rec_platform.serving.schema import WATCHED, decisions, events
 from rec_platform.serving.store import EventStore
 
 PAGE = 20_000
@@ -74,7 +74,7 @@ def read_log(store: EventStore, *, catalog_sizes: Mapping[str, int] | None = Non
 def decision_batches(
     store: EventStore, *, catalog_sizes: Mapping[str, int] | None = None, page: int = PAGE
 ) -> Iterator[pa.RecordBatch]:
-    """The decision log in batches of `DECISION_LOG`.
+    """The decision log in batches of `DECISION_LOG`, without what models would have done while others answered.
 
     Args:
         catalog_sizes: how many items a catalogue has, by its hash.
@@ -150,7 +150,7 @@ _LISTS = ("scores", "propensities", "history", "history_feedback", "user_feature
 _UNUSED = ("request_hash", "response")
 _DECISIONS = (
     select(*(column for column in decisions.c if column.name not in _UNUSED))
-    .where(decisions.c.seq > bindparam("after"))
+    .where(decisions.c.seq > bindparam("after"), decisions.c.mode.not_in(WATCHED))
     .order_by(decisions.c.seq)
     .limit(bindparam("page"))
 )

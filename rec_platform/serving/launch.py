@@ -22,7 +22,7 @@ from rec_platform.errors import InputError
 from rec_platform.registry import ModelRegistry, parse_reference
 from rec_platform.serving.app import Recommender, listening_at
 from rec_platform.serving.config import ServeConfig, check_door
-from rec_platform.serving.model_slot import NOT_NAMED
+from rec_platform.serving.model_slot import NOT_YET
 
 READY_TIMEOUT_S = 90.0
 
@@ -95,7 +95,7 @@ def running_service(config: ServeConfig, *, ready_timeout_s: float = READY_TIMEO
                 controller_options=ControllerOptions(runtime_env={"env_vars": environment}),
             )
             check_door(config.settings, listening_at())  # a Serve that ran already listens where it did
-            options = {**config.deployment, "user_config": {"model": config.model}}
+            options = {**config.deployment, "user_config": config.user_config}
             settings = config.settings.model_dump(mode="json")
             serve.run(Recommender.options(**options).bind(settings), name=config.name)  # type: ignore[attr-defined]
             wait_until_ready(url, timeout_s=ready_timeout_s)
@@ -178,7 +178,7 @@ def wait_until_ready(url: str, *, timeout_s: float) -> None:
                 return
             last = answer.text[:500]
             detail = str(answer.json().get("detail", "")) if "json" in answer.headers.get("content-type", "") else ""
-            if answer.status_code == 503 and detail.startswith("no model is loaded") and NOT_NAMED not in detail:
+            if answer.status_code == 503 and detail.startswith("no model is loaded") and NOT_YET not in detail:
                 raise InputError("model", detail, "it would not get better by waiting")
         except httpx.HTTPError as error:
             last = str(error)

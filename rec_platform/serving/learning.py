@@ -21,7 +21,7 @@ from rec_platform.policies.online import OnlineLearner, OnlineSettings
 from rec_platform.registry.bundle import read_bundle
 from rec_platform.registry.learner import load_learner
 from rec_platform.registry.registry import ModelVersion
-from rec_platform.serving.schema import decisions, events
+from rec_platform.serving.schema import SHOWN, decisions, events
 from rec_platform.serving.store import EventStore, LearnerState, now_us
 from rec_platform.types import Float64, Observation
 
@@ -190,9 +190,15 @@ _COLUMNS: tuple[Any, ...] = (
     decisions.c.deferred,
     decisions.c.activated_at,
 )
-_OWN = (decisions.c.model_name == bindparam("name"), decisions.c.model_version == bindparam("version"))
+_OWN = (
+    decisions.c.model_name == bindparam("name"),
+    decisions.c.model_version == bindparam("version"),
+    decisions.c.mode == SHOWN,
+)
 _NEXT = select(*_COLUMNS).where(*_OWN, decisions.c.seq > bindparam("seq")).order_by(decisions.c.seq).limit(BATCH)
-_FOLLOWING = select(*_COLUMNS).where(decisions.c.previous_decision_id.in_(bindparam("ids", expanding=True)))
+_FOLLOWING = select(*_COLUMNS).where(
+    decisions.c.previous_decision_id.in_(bindparam("ids", expanding=True)), decisions.c.mode == SHOWN
+)
 _EVENTS = select(
     events.c.recommendation_id, events.c.type, events.c.item_id, events.c.action, events.c.value, events.c.occurred_at
 ).where(events.c.recommendation_id.in_(bindparam("ids", expanding=True)))

@@ -1,62 +1,51 @@
-"""The model that serves, and how another takes its place: loaded beside, tried out, switched when whole."""
+"""A place for one model, and how another version takes it: loaded beside, tried out, switched when whole."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from typing import Any
 
 from rec_platform.errors import InputError
-from rec_platform.registry import ModelRegistry
+from rec_platform.registry import ModelRegistry, parse_reference
 from rec_platform.serving.decision_service import DecisionService
-from rec_platform.serving.settings import LiveSettings, parse
 from rec_platform.serving.store import EventStore
 
 RETRY_SECONDS = 30.0
 """A version that failed to load is tried again after this, or at once when the alias moves."""
 
-NOT_NAMED = "no model was named yet"
+NOT_YET = "no model was loaded yet"
+"""Neither that it failed."""
 
 log = logging.getLogger(__name__)
 
 
 class ModelSlot:
-    """Holds the service of the current model. Nothing here raises: what fails is told by `error`, and what served
-    before goes on serving.
+    """Holds the service of the model that a reference names now. Nothing here raises: what fails is told by `error`,
+    and what served before goes on serving.
+
+    Args:
+        reference: ``NAME``, ``NAME@ALIAS`` or ``NAME@VERSION``.
 
     Attributes:
         service: of the current model; None until the first one is loaded.
         error: why the wanted model is not the one that serves; None if it is.
     """
 
-    def __init__(self, registry: ModelRegistry, store: EventStore) -> None:
+    def __init__(self, reference: str, registry: ModelRegistry, store: EventStore) -> None:
+        self.reference = reference
         self._registry = registry
         self._store = store
         self._lock = threading.Lock()
-        self._wanted: LiveSettings | None = None
         self._current: tuple[str, int] | None = None
         self._failed: tuple[tuple[str, int], float] | None = None
         self.service: DecisionService | None = None
-        self.error: str | None = NOT_NAMED
+        self.error: str | None = NOT_YET
 
-    @property
-    def wanted(self) -> str | None:
-        """The model asked for, as it was written."""
-        return self._wanted.model if self._wanted else None
-
-    def configure(self, user_config: Any) -> None:
-        """Take a new ``user_config`` and load what it names."""
-        try:
-            wanted = parse(LiveSettings, user_config or {}, "user_config")
-            wanted.reference  # noqa: B018 - raises where it is not one
-        except InputError as error:
-            self.error = str(error)
-            log.error("user_config refused: %s", error)
-            return
+    def retry(self) -> None:
+        """What failed to load is tried again by the next `refresh`."""
         with self._lock:
-            self._wanted, self._failed = wanted, None
-        self.refresh()
+            self._failed = None
 
     def refresh(self) -> None:
         """Look where the alias points, and follow it."""
@@ -71,13 +60,11 @@ class ModelSlot:
 
     def _report(self, error: str) -> None:
         if error != self.error:
-            log.error("the model in service is kept: %s", error)
+            log.error("%s: what served before is kept: %s", self.reference, error)
         self.error = error
 
     def _follow(self) -> None:
-        if self._wanted is None:
-            return
-        name, reference = self._wanted.reference
+        name, reference = parse_reference(self.reference)
         version = self._registry.get(name, reference)
         key = (version.name, version.version)
         if key == self._current:

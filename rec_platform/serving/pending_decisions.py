@@ -25,6 +25,7 @@ class LoggedDecision:
 
     Attributes:
         decision_id, user_id, session_id, created_at: as in its row.
+        shown: to the user; false for what a model would have done.
         make: makes the row; called once, by whoever reads it first: the thread that writes, as a rule.
     """
 
@@ -35,6 +36,7 @@ class LoggedDecision:
     make: Callable[[], Mapping[str, Any]]
     made: Mapping[str, Any] | None = None
     answered: bool = False
+    shown: bool = True
 
     @staticmethod
     def of(row: Mapping[str, Any]) -> LoggedDecision:
@@ -152,7 +154,9 @@ class PendingDecisions:
         return None if decision is None else decision.logged.row
 
     def of_session(self, user_id: str, session_id: str) -> list[LoggedDecision]:
-        """Those of a session, oldest first."""
+        """Those that were shown in a session, oldest first."""
         with self._lock:
             found = [decision.logged for decision in self._decisions.values()]
-        return [logged for logged in found if logged.session_id == session_id and logged.user_id == user_id]
+        return [
+            logged for logged in found if logged.session_id == session_id and logged.user_id == user_id and logged.shown
+        ]

@@ -47,6 +47,7 @@ LOGGED_AS_JSON = (
     "user_features",
     "context",
     "labels",
+    "degraded",
     "response",
 )
 

@@ -8,6 +8,7 @@ import logging
 import os
 import platform
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -21,18 +22,18 @@ from rec_platform.registry import ModelRegistry
 from rec_platform.serving.access import KEPT, Access
 from rec_platform.serving.api_models import RecommendationRequest
 from rec_platform.serving.batcher import Batcher
-from rec_platform.serving.decision_service import Answer, Ask
+from rec_platform.serving.decision_service import Answer, Ask, DecisionService
 from rec_platform.serving.event_intake import read_events
 from rec_platform.serving.failures import log_failure
 from rec_platform.serving.group_commit import StoreBusy
-from rec_platform.serving.model_slot import ModelSlot
-from rec_platform.serving.observability.meters import Meters
+from rec_platform.serving.observability.meters import DEFAULT_ARM, Meters
 from rec_platform.serving.observability.request_log import log_as, of_this_request
 from rec_platform.serving.observability.tracing import NO_SPAN, tracing_to
 from rec_platform.serving.problems import Problem
 from rec_platform.serving.settings import ServiceSettings
 from rec_platform.serving.situation import dumps
 from rec_platform.serving.store import EventStore, now_us
+from rec_platform.serving.traffic.fleet import ModelFleet
 from rec_platform.serving.user_cache import ChangeFeed
 
 log = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ class ServiceRuntime:
         self.store = EventStore(settings.store_url)
         if self.tracing is not None:
             self.store.around_commits(self.tracing.commit)
-        self.slot = ModelSlot(ModelRegistry(settings.home), self.store)
+        self.fleet = ModelFleet(ModelRegistry(settings.home), self.store)
         self._feed = ChangeFeed(self.store)
         self._batch_seconds = 0.0
         self._local_store = self.store.reader.dialect.name == "sqlite"
@@ -85,7 +86,7 @@ class ServiceRuntime:
 
     async def start(self) -> None:
         """Follow the registry and the file of keys from now on; a revoked key does not wait for a model to load."""
-        self._pollers = [asyncio.create_task(self._poll(look)) for look in (self.slot.refresh, self.access.refresh)]
+        self._pollers = [asyncio.create_task(self._poll(look)) for look in (self.fleet.refresh, self.access.refresh)]
         self._pollers.append(asyncio.create_task(self._poll(self._measure, MEASURE_SECONDS)))
 
     async def stop(self) -> None:
@@ -95,14 +96,15 @@ class ServiceRuntime:
             with contextlib.suppress(asyncio.CancelledError):
                 await poller
         self._executor.shutdown()
+        self.fleet.close()
         self._feed.close()
         await asyncio.to_thread(self.store.close)
         if self.tracing is not None:
             await asyncio.to_thread(self.tracing.close)
 
     async def configure(self, user_config: Any) -> None:
-        """A new ``user_config``; never raises (see `ModelSlot`)."""
-        await asyncio.to_thread(self.slot.configure, user_config)
+        """A new ``user_config``; never raises (see `ModelFleet`)."""
+        await asyncio.to_thread(self.fleet.configure, user_config)
 
     def _is_quick(self) -> bool:
         """Whether a batch takes few milliseconds and the store is on this machine: then the event loop decides it."""
@@ -110,18 +112,26 @@ class ServiceRuntime:
 
     def _decide(self, asks: Sequence[Ask]) -> list[Answer | Problem]:
         """Of the batcher, so never twice at once."""
-        service = self.slot.service
-        if service is None:
+        if self.fleet.service is None:
             return [self._no_model()] * len(asks)
         if changed := self._feed.changed():
-            service.forget(changed)
+            self.fleet.forget(changed)
         began = time.perf_counter()
-        answers = service.decide(asks)
+        answers = self.fleet.decide(asks)
         self._batch_seconds += 0.1 * (time.perf_counter() - began - self._batch_seconds)
         for ask in asks:
             self._feed.own(ask.recommendation_id)
-        self.meters.decided(service, answers)
+        self._count(answers)
         return answers
+
+    def _count(self, answers: Sequence[Answer | Problem]) -> None:
+        """Tell the meters, by who decided and for which arm."""
+        alike: dict[tuple[DecisionService, str], list[Answer]] = defaultdict(list)
+        for answer in answers:
+            if isinstance(answer, Answer):
+                alike[answer.by, answer.made.ask.standing.arm or DEFAULT_ARM].append(answer)
+        for (service, arm), theirs in alike.items():
+            self.meters.decided(service, theirs, arm)
 
     async def recommend(self, request: RecommendationRequest, idempotency_key: str | None = None) -> str:
         """The JSON text of the answer; its decision is on disk if ``decision_log`` is durable or an id was given.
@@ -153,7 +163,7 @@ class ServiceRuntime:
         """
         intake = read_events(body, received_at=now_us())
         new = await self._durable(self._submitted(lambda: self.store.add_events(intake.rows, intake.rejected_rows)))
-        service = self.slot.service
+        service = self.fleet.service
         missing: list[str] = []
         if service is not None:
             indices = service.bundle.catalog.index_of(intake.item_ids)
@@ -190,7 +200,7 @@ class ServiceRuntime:
 
     def collect(self) -> None:
         """Bring what is counted up to date."""
-        self.meters.collect(self.store, [self.slot.service] if self.slot.service is not None else [])
+        self.meters.collect(self.store, self.fleet.services)
 
     def _measure(self) -> None:
         try:
@@ -202,15 +212,15 @@ class ServiceRuntime:
 
     def readiness(self) -> dict[str, Any]:
         """Why it is ready; raises `Problem` (not-ready) if it is not."""
-        if self.slot.service is None:
+        if self.fleet.service is None:
             raise self._no_model()
         if not self.store.alive:
             raise Problem("not-ready", "the event store cannot write")
         return {
             "status": "ready",
             "model": self._model(),
-            "wanted": self.slot.wanted,
-            "load_error": self.slot.error,
+            "wanted": self.fleet.wanted,
+            "load_error": self.fleet.error,
             "key_error": KEPT if self.access.error else None,
         }
 
@@ -223,8 +233,9 @@ class ServiceRuntime:
             "started_at": self._started.isoformat(timespec="seconds").replace("+00:00", "Z"),
             "pid": os.getpid(),
             "model": self._model(),
-            "wanted": self.slot.wanted,
-            "load_error": self.slot.error,
+            "wanted": self.fleet.wanted,
+            "load_error": self.fleet.error,
+            "traffic": self.fleet.state(),
             "decision_log": self.settings.decision_log,
             "store": self.store.writer.dialect.name,
             "authentication": "required" if self.access.required else "off",
@@ -233,7 +244,7 @@ class ServiceRuntime:
         }
 
     def _model(self) -> dict[str, Any] | None:
-        service = self.slot.service
+        service = self.fleet.service
         if service is None:
             return None
         manifest = service.bundle.manifest
@@ -249,7 +260,7 @@ class ServiceRuntime:
         }
 
     def _no_model(self) -> Problem:
-        return Problem("not-ready", f"no model is loaded: {self.slot.error}", headers={"Retry-After": "1"})
+        return Problem("not-ready", f"no model is loaded: {self.fleet.error}", headers={"Retry-After": "1"})
 
     async def _decided(self, ask: Ask) -> Answer:
         answer = await self.decide(ask)

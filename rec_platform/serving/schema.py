@@ -22,8 +22,15 @@ from sqlalchemy import (
     false,
 )
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Of the last migration."""
+
+SHOWN = "online"
+"""``mode`` of decisions that users saw. Those of other modes say what a model would have done: they are no part of
+sessions, and nothing is learned from them."""
+
+WATCHED = ("shadow", "apprentice")
+"""``mode`` of what models would have done while others answered: no joined rows are made of it."""
 
 _Key = BigInteger().with_variant(Integer, "sqlite")  # SQLite gives row numbers to INTEGER keys only
 
@@ -163,3 +170,13 @@ user_changes = Table(
 )
 """Whose attributes changed or who was erased (`rec_platform.serving.user_changes`), for replicas that keep users in
 memory; ``user_key`` as in ``erasures``."""
+
+experiment_ends = Table(
+    "experiment_ends",
+    metadata,
+    Column("experiment_id", String(64), primary_key=True),
+    Column("ended_at", BigInteger, nullable=False),
+    Column("arm", String(64)),
+    Column("reason", Text, nullable=False),
+)
+"""Experiments that a guardrail ended, with the arm that broke it and how (JSON): no replica begins them again."""

@@ -1,4 +1,4 @@
-"""What a replica is told when it starts (``args`` in the Serve YAML) and while it runs (``user_config``)."""
+"""What a replica is told when it starts: ``args`` in the Serve YAML. See `traffic.live_settings` for the rest."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from rec_platform.errors import InputError, did_you_mean
-from rec_platform.registry import parse_reference, platform_home
+from rec_platform.registry import platform_home
 from rec_platform.serving.api_keys import KEY_FILE, read_keys
 from rec_platform.serving.database import default_url
 
@@ -114,22 +114,6 @@ class ServiceSettings(BaseModel):
         return self.token() is not None or bool(read_keys(self.key_path))
 
 
-class LiveSettings(BaseModel):
-    """What may change while a replica runs.
-
-    Attributes:
-        model: ``NAME``, ``NAME@ALIAS`` or ``NAME@VERSION``.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    model: str = Field(min_length=1, max_length=200)
-
-    @property
-    def reference(self) -> tuple[str, str]:
-        return parse_reference(self.model)
-
-
 Settings = TypeVar("Settings", bound=BaseModel)
 
 
@@ -141,6 +125,6 @@ def parse(kind: type[Settings], values: Any, where: str) -> Settings:
         first = error.errors()[0]
         key = ".".join([where, *map(str, first["loc"])])
         if first["type"] == "extra_forbidden":
-            hint = did_you_mean(str(first["loc"][-1]), kind.model_fields)
+            hint = did_you_mean(str(first["loc"][-1]), kind.model_fields) if len(first["loc"]) == 1 else ""
             raise InputError(key, "is unknown", hint) from None
         raise InputError(key, first["msg"]) from None

@@ -78,13 +78,20 @@ class SituationReader:
         self._counted = bool(set(self._contract.context_names) & set(SESSION_CONTEXT))
         self.users = UserCache()
 
-    def read(self, requests: Sequence[RecommendationRequest]) -> list[Situation | Problem]:
-        """Situations of requests, in order; a `Problem` where one cannot be answered."""
+    def read(
+        self, requests: Sequence[RecommendationRequest], sessions: Sequence[SessionSoFar | None] | None = None
+    ) -> list[Situation | Problem]:
+        """Situations of requests, in order; a `Problem` where one cannot be answered.
+
+        Args:
+            sessions: what they had seen, where that is known already.
+        """
         results: list[Situation | Problem] = []
+        known = [None] * len(requests) if sessions is None else sessions
         with _Reads(self._store) as reads:
-            for request in requests:
+            for request, session in zip(requests, known, strict=True):
                 try:
-                    results.append(self._situation(reads, request))
+                    results.append(self._situation(reads, request, session))
                 except Problem as problem:
                     results.append(problem)
         return results
@@ -95,14 +102,17 @@ class SituationReader:
         features, (history, feedback) = self._user_features(None), self._padded([])
         return Situation(features, history, feedback, context, None, NOTHING, len(self._catalog), (), SessionSoFar())
 
-    def _situation(self, reads: _Reads, request: RecommendationRequest) -> Situation:
+    def _situation(
+        self, reads: _Reads, request: RecommendationRequest, session: SessionSoFar | None = None
+    ) -> Situation:
         user = self.users.get(request.user_id)
         if user is None:
             user = self._known_user(reads, request.user_id)
             self.users.put(request.user_id, user)
-        session = SessionSoFar()
-        if request.session_id is not None:
-            session = self._session(reads, user, request.user_id, request.session_id)
+        if session is None:
+            session = SessionSoFar()
+            if request.session_id is not None:
+                session = self._session(reads, user, request.user_id, request.session_id)
         missing: dict[str, None] = {}
         barred = user.met
         if request.exclude_seen is not None:

@@ -160,6 +160,10 @@ class EventStore(StoreReads):
         """
         return self._submit(store_writes.write_learners, (new, after))
 
+    def end_experiment(self, row: Row) -> Future:
+        """Remember that an experiment is over (a row of `schema.experiment_ends`); the first end stands."""
+        return self._submit(store_writes.write_experiment_ends, dict(row))
+
     def erase_user(self, user_id: str, *, job_id: str | None = None) -> Future:
         """Forget a user: see `rec_platform.serving.erasure`, which says what goes and what stays.
 

@@ -13,7 +13,17 @@ from sqlalchemy import Connection, Engine, and_, bindparam, func, select
 from rec_platform.data.catalog import Catalog
 from rec_platform.data.feedback import FeedbackRule
 from rec_platform.serving.pending_decisions import PendingDecisions
-from rec_platform.serving.schema import decisions, erasures, events, items, learners, rejected_events, users
+from rec_platform.serving.schema import (
+    SHOWN,
+    decisions,
+    erasures,
+    events,
+    experiment_ends,
+    items,
+    learners,
+    rejected_events,
+    users,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +163,12 @@ class StoreReads:
             row = connection.execute(LEARNER, {"name": model_name}).first()
         return None if row is None else LearnerState(*row)
 
+    def experiment_end(self, experiment_id: str) -> dict[str, Any] | None:
+        """A row of `schema.experiment_ends`, ``reason`` read; None while it goes on."""
+        with self.reader.connect() as connection:
+            row = connection.execute(_END, {"id": experiment_id}).mappings().first()
+        return None if row is None else dict(row) | {"reason": json.loads(row["reason"])}
+
     def erasure(self, job_id: str) -> dict[str, Any] | None:
         """A row of `schema.erasures`, ``counts`` read; None for an unknown job."""
         with self.reader.connect() as connection:
@@ -186,7 +202,9 @@ _HISTORY = (
     .limit(bindparam("limit"))
 )
 _SEEN = select(events.c.item_id).distinct().where(events.c.user_id == bindparam("user"), events.c.type == "interaction")
-_THIS_SESSION = and_(decisions.c.user_id == bindparam("user"), decisions.c.session_id == bindparam("session"))
+_THIS_SESSION = and_(
+    decisions.c.user_id == bindparam("user"), decisions.c.session_id == bindparam("session"), decisions.c.mode == SHOWN
+)
 _SLATES = select(func.count()).select_from(decisions).where(_THIS_SESSION)
 _LAST_DECISION = (
     select(decisions.c.created_at, decisions.c.decision_id)
@@ -200,6 +218,7 @@ _SESSION_EVENTS = select(events.c.action, events.c.value).where(
 )
 _USERS = select(users.c.user_id, users.c.body).where(users.c.user_id.in_(bindparam("ids", expanding=True)))
 _ITEMS = select(items).where(items.c.item_id.in_(bindparam("ids", expanding=True)))
+_END = select(experiment_ends).where(experiment_ends.c.experiment_id == bindparam("id"))
 LEARNER = select(learners.c.model_name, learners.c.model_version, learners.c.learned_to, learners.c.state).where(
     learners.c.model_name == bindparam("name")
 )

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Table, bindparam, delete, insert, select, text, update
 
 from rec_platform.serving.database import insert_new, insert_or_replace
-from rec_platform.serving.schema import decisions, events, items, learners, rejected_events, users
+from rec_platform.serving.schema import decisions, events, experiment_ends, items, learners, rejected_events, users
 from rec_platform.serving.store_reads import LEARNER, now_us
 from rec_platform.serving.user_changes import note_changes
 
@@ -117,6 +117,12 @@ def write_learners(connection: Connection, changes: Sequence[Any]) -> list[bool]
             connection.execute(replace, asdict(new) | {"updated_at": now_us()})
         written.append(fresh)
     return written
+
+
+def write_experiment_ends(connection: Connection, rows: Sequence[Any]) -> list[None]:
+    for row in rows:
+        connection.execute(insert_new(connection.dialect, experiment_ends), row)
+    return [None] * len(rows)
 
 
 def write_users(connection: Connection, batches: Sequence[Any]) -> list[int]:

@@ -25,7 +25,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from rec_platform.serving.schema import decisions, events, user_changes
+from rec_platform.serving.schema import SHOWN, decisions, events, user_changes
 from rec_platform.serving.store import EventStore, SessionSoFar
 from rec_platform.serving.user_changes import user_key
 from rec_platform.types import Float32, Int32
@@ -176,7 +176,9 @@ def _newer(table: Table, name: ColumnElement[str], decision_id: ColumnElement[st
 _NO_DECISION: ColumnElement[str] = literal_column("''")
 _NEWER = union_all(
     _newer(events, events.c.user_id, _NO_DECISION),
-    _newer(decisions, decisions.c.user_id, decisions.c.decision_id),
+    _newer(decisions, decisions.c.user_id, decisions.c.decision_id).where(
+        decisions.c.mode == literal_column(f"'{SHOWN}'")
+    ),
     _newer(user_changes, user_changes.c.user_key, _NO_DECISION),
 )
 _NEWEST = {table.name: select(func.max(table.c.seq)) for table in (events, decisions, user_changes)}

@@ -27,7 +27,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (home / "token").write_text(TOKEN)
     bench_model.register_model(home, items=40, history=5)
     runtime = ServiceRuntime(ServiceSettings(home=home, token_file=home / "token"))
-    runtime.slot.configure({"model": "bench"})
+    runtime.fleet.configure({"model": "bench"})
     server = uvicorn.Server(uvicorn.Config(create_app(runtime), host="127.0.0.1", port=0, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -49,7 +49,7 @@ def conversation(
     run = parity.train_and_promote(parity.small_experiment(request.param, dataset, env_steps=5_000, **SMALL), home)
     runtime = ServiceRuntime(ServiceSettings(home=home, authentication="off", decision_log="durable"))
     import_dataset(runtime.store, dataset)
-    runtime.slot.configure({"model": request.param})
+    runtime.fleet.configure({"model": request.param})
     with TestClient(create_app(runtime)) as client:
         answers = parity.converse(client, dataset, REQUESTS, seed=0)
         yield {"run": run, "home": home, "store": runtime.store, "dataset": dataset, "answers": answers}

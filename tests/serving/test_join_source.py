@@ -170,7 +170,7 @@ def test_an_empty_store_and_one_that_is_not_there(tmp_path: Path, start: Callabl
 def test_what_experiments_and_deferral_say_reaches_the_joiner(client: TestClient, store: EventStore) -> None:
     """Deferred: joined as inactive, unless it was activated, seen or used."""
     shared: dict[str, Any] = {"created_at": MOMENT, "deferred": True}
-    told = {"experiment_id": "x", "experiment_arm": "b", "mode": "apprentice", "pass_probability": 0.25}
+    told = {"experiment_id": "x", "experiment_arm": "b", "mode": "log_only", "pass_probability": 0.25}
     for name in ("unseen", "activated", "used"):
         store.add_decision(decision(name, session_id=None, **shared, **told)).result()
     store.add_decision(decision("plain", session_id=None, created_at=MOMENT, sources='["explore"]')).result()

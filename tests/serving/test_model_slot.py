@@ -66,7 +66,7 @@ def test_launching_a_broken_model_fails_at_once(tmp_path: Path, start, monkeypat
 def test_configure_never_raises(tmp_path: Path, start) -> None:
     register_network(tmp_path)
     client = start()
-    slot = client.app.state.runtime.slot
+    fleet = client.app.state.runtime.fleet
     for bad in (
         None,
         {},
@@ -77,8 +77,8 @@ def test_configure_never_raises(tmp_path: Path, start) -> None:
         {"model": "tiny@nobody"},
         {"model": "../x"},
     ):
-        slot.configure(bad)
-        assert slot.error
+        fleet.configure(bad)
+        assert fleet.error
         assert client.get("/readyz").json()["model"]["version"] == "1"
-    slot.configure({"model": "tiny@1"})
-    assert slot.error is None
+    fleet.configure({"model": "tiny@1"})
+    assert fleet.error is None

@@ -35,6 +35,7 @@ def test_our_files_are_good(path: Path) -> None:
     config = ServeConfig.load(path)
     assert config.model == "recommender@champion"
     deployed = Recommender.options(**config.deployment)  # as `rec-platform serve` does
+    assert config.user_config == values["applications"][0]["deployments"][0]["user_config"]
     application = values["applications"][0]
     assert deployed.max_ongoing_requests == application["deployments"][0]["max_ongoing_requests"] > 5
     build(application["args"])  # as `serve deploy` does

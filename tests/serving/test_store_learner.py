@@ -127,6 +127,16 @@ def test_a_reward_that_was_told_stands_above_events(store: EventStore, tmp_path:
     assert other.learner.statistics.count[3].tolist() == [0, 1, 0, 0, 0, 0]  # type: ignore[attr-defined]  # 9 is no reward
 
 
+def test_what_a_model_would_have_done_teaches_it_nothing(store: EventStore, tmp_path: Path) -> None:
+    decided(store, "d1", 10, ["i0", "i1"])
+    decided(store, "d1.shadow.m.1", 10, ["i2", "i3"], mode="shadow")
+    decided(store, "d2.shadow.m.1", 11, ["i2", "i3"], mode="shadow", previous_decision_id="d1")
+    happened(store, "e1", "d1", 11, "i0", "click")
+    learner = StoreLearner(registered(tmp_path), store, wait_seconds=60)
+    assert learner.step(now=20 * MINUTE) == 1
+    assert values(learner)[2:].tolist() == [0.0] * 4
+
+
 def test_deferred_decisions_count_once_somebody_saw_them(store: EventStore, tmp_path: Path) -> None:
     for number, name in enumerate(("unseen", "activated", "seen", "used")):
         decided(store, name, 10, [f"i{number}"], deferred=True)

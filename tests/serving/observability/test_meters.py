@@ -98,7 +98,7 @@ def test_events_and_rewards(client: TestClient) -> None:
 
 
 def test_small_propensities_fallbacks_and_arms(client: TestClient) -> None:
-    service = client.app.state.runtime.slot.service  # type: ignore[attr-defined]
+    service = client.app.state.runtime.fleet.service  # type: ignore[attr-defined]
     (answer,) = service.decide([Ask.of(RecommendationRequest(user_id="u", limit=3))])
     odd = replace(answer, made=answer.made._replace(propensities=[0.5, 1e-4, 1e-9]), degraded="policy_timeout")
     meters = Meters()
@@ -115,7 +115,7 @@ def test_small_propensities_fallbacks_and_arms(client: TestClient) -> None:
 
 def test_who_adds_too_much_counts_it(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_WAITING", 10)
-    service = client.app.state.runtime.slot.service  # type: ignore[attr-defined]
+    service = client.app.state.runtime.fleet.service  # type: ignore[attr-defined]
     answers = service.decide([Ask.of(RecommendationRequest(user_id=f"u{n}")) for n in range(8)])
     meters = Meters()
     meters.decided(service, answers)
@@ -137,7 +137,7 @@ def test_what_cannot_be_counted_is_served(client: TestClient, monkeypatch: pytes
 
 
 def test_scores_that_move_are_told(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    service = client.app.state.runtime.slot.service  # type: ignore[attr-defined]
+    service = client.app.state.runtime.fleet.service  # type: ignore[attr-defined]
     (answer,) = service.decide([Ask.of(RecommendationRequest(user_id="u", limit=1))])
     meters = Meters()
     values = np.random.default_rng(0).normal(size=6_000)
